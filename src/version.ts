@@ -7,12 +7,10 @@ import { readFileSync } from 'node:fs';
 declare const __SKIFF_VERSION__: string | undefined;
 declare const __SKIFF_BUILD_TIME__: number | undefined;
 
-function versionOfSource(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
-export const version: string = typeof __SKIFF_VERSION__ === 'string' ? __SKIFF_VERSION__ : versionOfSource();
+export const version: string =
+  typeof __SKIFF_VERSION__ === 'string'
+    ? __SKIFF_VERSION__
+    : JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
 /**
  * Milliseconds since the epoch: SOURCE_DATE_EPOCH or the date of the commit the executable was built from, so that two

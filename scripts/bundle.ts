@@ -1,0 +1,47 @@
+/** The JavaScript inside the executable: the main program and each worker thread, one CommonJS text each. */
+import { builtinModules } from 'node:module';
+import { build } from 'esbuild';
+
+/** Packages that a dependency requires in a try block and does without. */
+const OPTIONAL_PACKAGES = ['supports-color'];
+
+export interface Facts {
+  root: string;
+  version: string;
+  buildTime: number;
+}
+
+/** Bundles the program that starts at `entry`, a path relative to the root. */
+export async function bundle(entry: string, { root, version, buildTime }: Facts): Promise<Uint8Array> {
+  const result = await build({
+    entryPoints: [entry],
+    absWorkingDir: root,
+    outdir: 'dist',
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+    define: {
+      __SKIFF_VERSION__: JSON.stringify(version),
+      __SKIFF_BUILD_TIME__: String(buildTime),
+      // Not there in CommonJS. Only version.ts and assets.ts use it, in code that is dead in the executable.
+      'import.meta.url': 'undefined',
+    },
+    alias: Object.fromEntries(OPTIONAL_PACKAGES.map((name) => [name, './scripts/absent.cjs'])),
+  });
+  if (result.warnings.length > 0) throw new Error(`the bundle of ${entry} has warnings, see above`);
+  const [output] = Object.values(result.metafile.outputs);
+  for (const { path, external } of output.imports) {
+    if (external && !builtinModules.includes(path.replace(/^node:/, '')) && path !== 'node:sea') {
+      throw new Error(
+        `the bundle of ${entry} requires ${path}, which the executable does not hold. Install it, or add it to OPTIONAL_PACKAGES`,
+      );
+    }
+  }
+  return result.outputFiles[0].contents;
+}
