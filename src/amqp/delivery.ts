@@ -1,0 +1,181 @@
+/**
+ * Deliveries in both directions. A delivery may be a stream: its transfers are handed on as they come, and may take
+ * as long as the connection lasts (`more`, AMQP 1.0, 2.6.14).
+ */
+import type { Chunk } from '../net/chunk.ts';
+import type { Receiver, Sender } from './link.ts';
+import type { DeliveryState } from './performatives.ts';
+
+/** What a delivery that we send hears from the other side. */
+export interface OutgoingDeliveryHandler {
+  /** The receiver's word on it: progress (`received`) or an outcome; `settled`: it is the last. */
+  onState(state: DeliveryState | null, settled: boolean): void;
+  /** It can no longer be sent or settled: its link, session or connection is gone. */
+  onLost(): void;
+  /** Output that was `blocked` may go on. */
+  onWritable(): void;
+}
+
+export class OutgoingDelivery {
+  readonly sender: Sender;
+  readonly tag: Buffer;
+  readonly handler: OutgoingDeliveryHandler;
+  /** The delivery-id, -1 until its first transfer has gone. */
+  id = -1;
+  settled: boolean;
+  /** Its last transfer has gone, or it was given up. */
+  finished = false;
+  #waiting: Chunk[] = [];
+  /** No more will be written: the last octets carry the end. */
+  #ending = false;
+  #aborting = false;
+  #queued = false;
+
+  constructor(sender: Sender, tag: Buffer, settled: boolean, handler: OutgoingDeliveryHandler) {
+    this.sender = sender;
+    this.tag = tag;
+    this.settled = settled;
+    this.handler = handler;
+  }
+
+  /** Whether more octets would wait here; the producer should stop until `onWritable`. */
+  get blocked(): boolean {
+    return this.#waiting.length > 0 || this.sender.session.connection.congested;
+  }
+
+  /** Sends payload, or keeps it until credit, window and socket allow. Takes the chunk. */
+  write(chunk: Chunk): void {
+    if (this.finished || this.#ending || this.#aborting) {
+      chunk.release();
+      return;
+    }
+    this.#waiting.push(chunk);
+    if (this.#queued) {
+      park(chunk);
+      return;
+    }
+    if (this.sender.session.connection.congested) this.#wait();
+    else this.#drain(Number.POSITIVE_INFINITY);
+    if (this.#waiting.length > 0) park(chunk);
+  }
+
+  /** Ends the delivery, with a last chunk if given; `settled` says that no outcome is awaited. */
+  end(settled: boolean, last: Chunk | null = null): void {
+    if (this.finished || this.#ending || this.#aborting) {
+      last?.release();
+      return;
+    }
+    if (last) this.#waiting.push(last);
+    this.#ending = true;
+    this.settled ||= settled;
+    if (!this.#queued) this.#drain(Number.POSITIVE_INFINITY);
+  }
+
+  /** Takes the delivery back: the receiver forgets what it has of it. One that never began is only forgotten. */
+  abort(): void {
+    if (this.finished || this.#aborting) return;
+    this.#drop();
+    this.#aborting = true;
+    if (this.id === -1) {
+      this.finished = true;
+      this.sender.forget(this);
+    } else if (!this.#queued) {
+      this.#drain(Number.POSITIVE_INFINITY);
+    }
+  }
+
+  /** Called in turn by the connection: sends what may go now, about `quantum` octets at most. */
+  pump(quantum: number): void {
+    this.#queued = false;
+    this.#drain(quantum);
+    if (!this.#queued && !this.finished && !this.#ending) this.handler.onWritable();
+  }
+
+  /** The link is gone. */
+  lose(): void {
+    if (this.finished && this.settled) return;
+    this.finished = true;
+    this.settled = true;
+    this.#drop();
+    this.handler.onLost();
+  }
+
+  /** The receiver says how far it is, or settles. */
+  update(state: DeliveryState | null, settled: boolean): void {
+    if (settled) this.settled = true;
+    this.handler.onState(state, settled);
+  }
+
+  /** Sends until everything has gone, `quantum` is used up, or the peer's window or credit is. */
+  #drain(quantum: number): void {
+    const { sender } = this;
+    let budget = quantum;
+    while (this.#waiting.length > 0) {
+      if (budget <= 0 || !sender.mayTransfer(this)) {
+        this.#wait();
+        return;
+      }
+      let chunk = this.#waiting[0] as Chunk;
+      if (chunk.length > sender.maxPayload) chunk = chunk.splitOff(sender.maxPayload);
+      else this.#waiting.shift();
+      budget -= chunk.length;
+      const last = this.#ending && this.#waiting.length === 0;
+      if (last) this.finished = true;
+      sender.transfer(this, chunk, !last, false);
+    }
+    if (!this.finished && (this.#ending || this.#aborting)) {
+      if (!sender.mayTransfer(this)) {
+        this.#wait();
+        return;
+      }
+      this.finished = true;
+      sender.transfer(this, null, false, this.#aborting);
+    }
+  }
+
+  #wait(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    this.sender.enqueue(this);
+  }
+
+  #drop(): void {
+    for (const chunk of this.#waiting) chunk.release();
+    this.#waiting = [];
+  }
+}
+
+/** A chunk that is to wait must not pin a slab many times its size. */
+function park(chunk: Chunk): void {
+  if (chunk.slab && chunk.length * 8 < chunk.slab.size) chunk.compact();
+}
+
+/** A delivery that comes in. What consumes it sets `handler` when it begins. */
+export class IncomingDelivery {
+  readonly receiver: Receiver;
+  readonly id: number;
+  readonly tag: Buffer;
+  /** The sender has settled it: it wants to hear of no outcome. */
+  remoteSettled: boolean;
+  /** We have settled it. */
+  settled = false;
+  /** Its last transfer has come. */
+  complete = false;
+  aborted = false;
+  /** Whatever the consumer wants to keep with it. */
+  context: unknown = null;
+
+  constructor(receiver: Receiver, id: number, tag: Buffer, remoteSettled: boolean) {
+    this.receiver = receiver;
+    this.id = id;
+    this.tag = tag;
+    this.remoteSettled = remoteSettled;
+  }
+
+  /** Tells the sender a state; `settled` forgets the delivery. Nothing is sent for what the sender has settled. */
+  update(state: DeliveryState | null, settled: boolean): void {
+    if (this.settled) return;
+    this.settled = settled;
+    this.receiver.updated(this, state, settled);
+  }
+}

@@ -1,0 +1,490 @@
+/** Sessions (AMQP 1.0, 2.5): a sequence of transfers in each direction, bounded by a window of frames. */
+import { Chunk, type ChunkOwner, COPY_LIMIT } from '../net/chunk.ts';
+import type { Slab } from '../net/slab.ts';
+import type { Connection } from './connection.ts';
+import type { IncomingDelivery, OutgoingDelivery } from './delivery.ts';
+import { AmqpError, Condition } from './error.ts';
+import {
+  type Disposition,
+  dispositionSize,
+  FLOW_MAX,
+  type Flow,
+  type LinkFlowFields,
+  TRANSFER_HEADER_MAX,
+  type Transfer,
+  writeDisposition,
+  writeFlow,
+  writeTransfer,
+} from './hot.ts';
+import { type Link, type LinkOptions, Receiver, type ReceiverHandler, Sender, type SenderHandler } from './link.ts';
+import {
+  type Attach,
+  attachFrame,
+  type Begin,
+  beginFrame,
+  type DeliveryState,
+  type Detach,
+  detachFrame,
+  type ErrorValue,
+  endFrame,
+} from './performatives.ts';
+
+/** What we say of frames we may send: no limit of our own (as skupper-router says it). */
+const OUTGOING_WINDOW = 0x7fffffff;
+/** Links a session may carry; more is refused by `handle-max`. */
+const HANDLE_MAX = 0xffff;
+
+export class Session implements ChunkOwner {
+  readonly connection: Connection;
+  readonly channel: number;
+  /** The peer's channel, -1 before its begin. */
+  remoteChannel = -1;
+  /** We have sent end, and wait for the peer's. */
+  ending = false;
+  closed = false;
+  /** Called when the session is gone by the peer's doing. */
+  onEnded: (error: ErrorValue | null) => void = () => {};
+  #began = false;
+
+  #nextOutgoingId = 0;
+  #remoteWindow = 0;
+  #nextIncomingId = 0;
+  /** Frames the peer may still send. */
+  #window: number;
+  /** Frames received whose payload is still in our hands. */
+  #held = 0;
+
+  #nextDeliveryId = 0;
+  #nextTag = 0;
+  #outgoing = new Map<number, OutgoingDelivery>();
+  #incoming = new Map<number, IncomingDelivery>();
+  #local = new Map<number, Link>();
+  #remote = new Map<number, Link>();
+  /** Deliveries that wait for the peer's window. */
+  #stalled: OutgoingDelivery[] = [];
+
+  constructor(connection: Connection, channel: number) {
+    this.connection = connection;
+    this.channel = channel;
+    this.#window = connection.sessionWindow;
+  }
+
+  /** Links that are not gone. */
+  get linkCount(): number {
+    return this.#local.size;
+  }
+
+  /** Whether the peer's window has room for a transfer. */
+  get mayTransfer(): boolean {
+    return this.#remoteWindow > 0 && this.remoteChannel !== -1 && !this.ending && !this.closed;
+  }
+
+  openSender(options: LinkOptions, handler: SenderHandler): Sender {
+    const link = new Sender(this, this.#freeHandle(), options, handler);
+    this.#attachLocal(link);
+    return link;
+  }
+
+  openReceiver(options: LinkOptions, handler: ReceiverHandler): Receiver {
+    const link = new Receiver(this, this.#freeHandle(), options, handler);
+    this.#attachLocal(link);
+    return link;
+  }
+
+  /** Answers a peer's attach that makes us the sender. */
+  acceptSender(attach: Attach, termini: Pick<LinkOptions, 'source' | 'target'>, handler: SenderHandler): Sender {
+    const link = new Sender(this, this.#freeHandle(), { name: attach.name, ...termini }, handler);
+    this.#attachAnswer(link, attach);
+    return link;
+  }
+
+  /** Answers a peer's attach that makes us the receiver. */
+  acceptReceiver(attach: Attach, termini: Pick<LinkOptions, 'source' | 'target'>, handler: ReceiverHandler): Receiver {
+    const link = new Receiver(this, this.#freeHandle(), { name: attach.name, ...termini }, handler);
+    this.#attachAnswer(link, attach);
+    link.onAttach(attach.initialDeliveryCount ?? 0);
+    return link;
+  }
+
+  /** Refuses a peer's attach: an attach without its terminus, then a detach that says why (2.6.3). */
+  refuse(attach: Attach, error: AmqpError): void {
+    const handler = {
+      onDetached: () => {},
+      onTransfer: (_: IncomingDelivery, chunk: Chunk | null) => chunk?.release(),
+    };
+    const termini = { source: attach.role ? null : attach.source, target: attach.role ? attach.target : null };
+    const link: Link = attach.role
+      ? this.acceptSender(attach, termini, handler)
+      : this.acceptReceiver(attach, termini, handler);
+    link.detach(error);
+  }
+
+  /** Ends the session and everything on it. */
+  end(error: AmqpError | null = null): void {
+    if (this.ending || this.closed) return;
+    if (!this.#began) this.begin();
+    this.ending = true;
+    this.connection.sendFrame(this.channel, endFrame(error));
+    this.#dropLinks(null);
+  }
+
+  /** Sends begin, in answer to the peer's if it has sent one. */
+  begin(): void {
+    this.#began = true;
+    const begin: Begin = {
+      remoteChannel: this.remoteChannel === -1 ? null : this.remoteChannel,
+      nextOutgoingId: this.#nextOutgoingId,
+      incomingWindow: this.#window,
+      outgoingWindow: OUTGOING_WINDOW,
+      handleMax: HANDLE_MAX,
+    };
+    this.connection.sendFrame(this.channel, beginFrame(begin));
+  }
+
+  onBegin(begin: Begin, remoteChannel: number): void {
+    this.remoteChannel = remoteChannel;
+    this.#nextIncomingId = begin.nextOutgoingId;
+    this.#remoteWindow = begin.incomingWindow;
+    if (!this.#began) this.begin();
+    this.#wakeStalled();
+  }
+
+  onEnd(error: ErrorValue | null): void {
+    const told = this.ending;
+    this.closed = true;
+    if (!told) {
+      this.ending = true;
+      this.connection.sendFrame(this.channel, endFrame(null));
+    }
+    this.#dropLinks(error);
+    if (!told) this.onEnded(error);
+  }
+
+  /** The connection is gone. */
+  abandon(error: ErrorValue | null): void {
+    if (this.closed) return;
+    const told = this.ending;
+    this.closed = true;
+    this.ending = true;
+    this.#dropLinks(error);
+    if (!told) this.onEnded(error);
+  }
+
+  onAttach(attach: Attach): void {
+    if (attach.handle > HANDLE_MAX) {
+      throw new AmqpError(Condition.framingError, `handle ${attach.handle} is past the handle-max of ${HANDLE_MAX}`);
+    }
+    if (this.#remote.has(attach.handle)) {
+      this.end(new AmqpError(Condition.handleInUse, `handle ${attach.handle} is attached already`));
+      return;
+    }
+    const own = this.#ownLink(attach);
+    if (own) {
+      own.remoteHandle = attach.handle;
+      own.attached = true;
+      this.#remote.set(attach.handle, own);
+      if (own.detaching) return;
+      own.source = attach.source ?? own.source;
+      own.target = attach.target ?? own.target;
+      if (own instanceof Receiver) own.onAttach(attach.initialDeliveryCount ?? 0);
+      own.handler.onAttached?.();
+      return;
+    }
+    this.connection.handler.onAttach(this, attach);
+  }
+
+  onDetach(detach: Detach): void {
+    const link = this.#remote.get(detach.handle);
+    if (!link) {
+      this.end(new AmqpError(Condition.unattachedHandle, `handle ${detach.handle} is not attached`));
+      return;
+    }
+    this.#remote.delete(detach.handle);
+    this.#local.delete(link.handle);
+    if (!link.detaching) this.connection.sendFrame(this.channel, detachFrame(link.handle, true, null));
+    link.end(detach.error);
+  }
+
+  onFlow(flow: Flow): void {
+    const seen = flow.nextIncomingId === -1 ? 0 : flow.nextIncomingId;
+    this.#remoteWindow = Math.max(0, (seen + flow.incomingWindow - this.#nextOutgoingId) | 0);
+    if (flow.handle !== -1) {
+      const link = this.#remote.get(flow.handle);
+      if (!link) {
+        this.end(new AmqpError(Condition.unattachedHandle, `handle ${flow.handle} is not attached`));
+        return;
+      }
+      if (link.detaching) return;
+      if (link instanceof Sender) {
+        if (flow.linkCredit !== -1) link.onFlow(flow.deliveryCount, flow.linkCredit, flow.drain);
+        if (flow.echo) this.sendFlow(link.flowFields());
+      } else if (link instanceof Receiver) {
+        link.onFlow(flow.deliveryCount, flow.echo);
+      }
+    } else if (flow.echo) {
+      this.sendFlow(null);
+    }
+    this.#wakeStalled();
+  }
+
+  onTransfer(
+    transfer: Transfer,
+    buffer: Buffer,
+    payloadStart: number,
+    frameStart: number,
+    end: number,
+    slab: Slab,
+  ): void {
+    if (this.#window <= 0) {
+      this.end(new AmqpError(Condition.windowViolation, 'a transfer beyond the incoming window'));
+      return;
+    }
+    this.#window--;
+    this.#nextIncomingId = (this.#nextIncomingId + 1) >>> 0;
+    const link = this.#remote.get(transfer.handle);
+    if (!link || !(link instanceof Receiver)) {
+      const error = link
+        ? new AmqpError(Condition.notAllowed, 'a transfer from the receiving end of a link')
+        : new AmqpError(Condition.unattachedHandle, `handle ${transfer.handle} is not attached`);
+      this.end(error);
+      return;
+    }
+    if (link.detaching) {
+      this.#replenish();
+      return;
+    }
+    let chunk: Chunk | null = null;
+    if (end > payloadStart) {
+      this.#held++;
+      chunk = new Chunk(buffer, payloadStart, end, payloadStart - frameStart, slab, this);
+    }
+    link.onTransfer(transfer, buffer, chunk);
+    this.#replenish();
+  }
+
+  onDisposition(disposition: Disposition): void {
+    const { first, state, settled } = disposition;
+    const count = ((disposition.last - first) >>> 0) + 1;
+    if (disposition.role) {
+      for (const delivery of inRange(this.#outgoing, first, count)) {
+        if (settled) delivery.sender.settled(delivery);
+        delivery.update(state, settled);
+      }
+    } else if (settled) {
+      for (const delivery of inRange(this.#incoming, first, count)) delivery.receiver.onSettled(delivery, state);
+    }
+  }
+
+  // What deliveries and links need of their session.
+
+  nextTag(): Buffer {
+    const tag = Buffer.allocUnsafe(4);
+    tag.writeUInt32BE(this.#nextTag);
+    this.#nextTag = (this.#nextTag + 1) >>> 0;
+    return tag;
+  }
+
+  takeDeliveryId(delivery: OutgoingDelivery): number {
+    const id = this.#nextDeliveryId;
+    this.#nextDeliveryId = (id + 1) >>> 0;
+    this.#outgoing.set(id, delivery);
+    return id;
+  }
+
+  forgetOutgoing(delivery: OutgoingDelivery): void {
+    if (delivery.id !== -1) this.#outgoing.delete(delivery.id);
+  }
+
+  trackIncoming(delivery: IncomingDelivery): void {
+    if (this.#incoming.has(delivery.id))
+      throw new AmqpError(Condition.invalidField, `delivery-id ${delivery.id} is in use`);
+    this.#incoming.set(delivery.id, delivery);
+  }
+
+  forgetIncoming(delivery: IncomingDelivery): void {
+    this.#incoming.delete(delivery.id);
+  }
+
+  /** A delivery that may not go now: it waits for its session's window, or for its turn on the connection. */
+  enqueue(delivery: OutgoingDelivery): void {
+    if (this.mayTransfer) this.connection.enqueue(delivery);
+    else this.#stalled.push(delivery);
+  }
+
+  sendTransfer(
+    link: Sender,
+    delivery: OutgoingDelivery,
+    chunk: Chunk | null,
+    first: boolean,
+    more: boolean,
+    aborted: boolean,
+  ): void {
+    this.#nextOutgoingId = (this.#nextOutgoingId + 1) >>> 0;
+    this.#remoteWindow--;
+    const { outbox } = this.connection;
+    const { channel } = this;
+    const settled = delivery.settled;
+    const octets = chunk?.length ?? 0;
+    if (!chunk || octets < COPY_LIMIT) {
+      const start = outbox.reserve(TRANSFER_HEADER_MAX + octets);
+      const at = writeTransfer(
+        outbox.buffer,
+        start,
+        channel,
+        link.handle,
+        delivery.id,
+        delivery.tag,
+        first,
+        settled,
+        more,
+        aborted,
+        octets,
+      );
+      if (chunk) {
+        chunk.buffer.copy(outbox.buffer, at, chunk.start, chunk.end);
+        chunk.release();
+      }
+      outbox.commit(at + octets);
+      return;
+    }
+    // The header is written apart first, to know its length; most often it then fits in front of the payload.
+    const scratch = this.connection.scratch;
+    const length = writeTransfer(
+      scratch,
+      0,
+      channel,
+      link.handle,
+      delivery.id,
+      delivery.tag,
+      first,
+      settled,
+      more,
+      aborted,
+      octets,
+    );
+    if (length <= chunk.headroom) {
+      scratch.copy(chunk.buffer, chunk.start - length, 0, length);
+      outbox.append(chunk, chunk.start - length);
+    } else {
+      const start = outbox.reserve(length);
+      scratch.copy(outbox.buffer, start, 0, length);
+      outbox.commit(start + length);
+      outbox.append(chunk, chunk.start);
+    }
+  }
+
+  sendDisposition(delivery: IncomingDelivery, state: DeliveryState | null, settled: boolean): void {
+    if (this.ending || this.closed) return;
+    const { outbox } = this.connection;
+    const start = outbox.reserve(dispositionSize(state));
+    outbox.commit(writeDisposition(outbox.buffer, start, this.channel, true, delivery.id, delivery.id, settled, state));
+  }
+
+  sendFlow(link: LinkFlowFields | null): void {
+    if (this.ending || this.closed || !this.#began) return;
+    this.#window = Math.max(this.#window, this.connection.sessionWindow - this.#held);
+    const { outbox } = this.connection;
+    const start = outbox.reserve(FLOW_MAX);
+    const fields = {
+      nextIncomingId: this.#nextIncomingId,
+      incomingWindow: this.#window,
+      nextOutgoingId: this.#nextOutgoingId,
+      outgoingWindow: OUTGOING_WINDOW,
+    };
+    outbox.commit(writeFlow(outbox.buffer, start, this.channel, fields, link, false));
+  }
+
+  sendDetach(link: Link, error: AmqpError | null): void {
+    if (!this.ending && !this.closed) this.connection.sendFrame(this.channel, detachFrame(link.handle, true, error));
+  }
+
+  /** Payload has left our hands: the window it took is free. */
+  chunkReleased(): void {
+    this.#held--;
+    this.#replenish();
+  }
+
+  #replenish(): void {
+    const size = this.connection.sessionWindow;
+    if (this.#window <= size / 2 && size - this.#held >= this.#window + size / 4) this.sendFlow(null);
+  }
+
+  #wakeStalled(): void {
+    if (this.#stalled.length === 0 || !this.mayTransfer) return;
+    const stalled = this.#stalled;
+    this.#stalled = [];
+    for (const delivery of stalled) this.connection.enqueue(delivery);
+  }
+
+  #freeHandle(): number {
+    let handle = this.#local.size;
+    if (this.#local.has(handle)) {
+      handle = 0;
+      while (this.#local.has(handle)) handle++;
+    }
+    return handle;
+  }
+
+  #attachLocal(link: Link): void {
+    this.#local.set(link.handle, link);
+    if (this.closed || this.ending) {
+      queueMicrotask(() => link.end({ condition: Condition.detachForced, description: 'the session is closed' }));
+      return;
+    }
+    this.#sendAttach(link);
+  }
+
+  #attachAnswer(link: Link, attach: Attach): void {
+    link.remoteHandle = attach.handle;
+    link.attached = true;
+    this.#local.set(link.handle, link);
+    this.#remote.set(attach.handle, link);
+    this.#sendAttach(link);
+  }
+
+  #sendAttach(link: Link): void {
+    const attach: Attach = {
+      name: link.name,
+      handle: link.handle,
+      role: !link.isSender,
+      sndSettleMode: 2,
+      rcvSettleMode: 0,
+      source: link.source,
+      target: link.target,
+      initialDeliveryCount: link.isSender ? 0 : null,
+    };
+    this.connection.sendFrame(this.channel, attachFrame(attach));
+  }
+
+  /** The link of ours that a peer's attach answers: same name, other end. */
+  #ownLink(attach: Attach): Link | undefined {
+    for (const link of this.#local.values()) {
+      if (!link.attached && link.name === attach.name && link.isSender === attach.role) return link;
+    }
+    return undefined;
+  }
+
+  #dropLinks(error: ErrorValue | null): void {
+    const links = [...this.#local.values()];
+    this.#local.clear();
+    this.#remote.clear();
+    this.#stalled = [];
+    for (const link of links) link.end(error);
+  }
+}
+
+/** The deliveries of a range of ids that are known; the range may wrap past 2^32. */
+function inRange<T extends { id: number }>(deliveries: Map<number, T>, first: number, count: number): T[] {
+  if (count === 1) {
+    const one = deliveries.get(first);
+    return one ? [one] : [];
+  }
+  if (count > deliveries.size)
+    return [...deliveries.values()].filter((delivery) => (delivery.id - first) >>> 0 < count);
+  const found: T[] = [];
+  for (let index = 0; index < count; index++) {
+    const delivery = deliveries.get((first + index) >>> 0);
+    if (delivery) found.push(delivery);
+  }
+  return found;
+}

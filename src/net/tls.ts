@@ -1,0 +1,74 @@
+/** TLS for links and accesses: contexts from PEM texts, the check of host names, and what a peer's certificate says. */
+import crypto, { type X509Certificate } from 'node:crypto';
+import net from 'node:net';
+import tls from 'node:tls';
+import { SkiffError } from '../errors.ts';
+
+/** PEM texts. */
+export interface PemMaterial {
+  ca: string;
+  certificate?: string;
+  key?: string;
+}
+
+/**
+ * No session tickets: a certificate is looked at in every handshake, so that one revoked meanwhile cannot come back
+ * by resumption.
+ */
+const NO_TICKETS = crypto.constants.SSL_OP_NO_TICKET;
+
+export function secureContext(material: PemMaterial, what: string): tls.SecureContext {
+  try {
+    return tls.createSecureContext({
+      ca: material.ca,
+      ...(material.certificate === undefined ? {} : { cert: material.certificate }),
+      ...(material.key === undefined ? {} : { key: material.key }),
+      minVersion: 'TLSv1.2',
+      secureOptions: NO_TICKETS,
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SkiffError('tls-material', `the TLS credentials of ${what} cannot be used: ${reason}`, {
+      hint: 'ca.crt, tls.crt and tls.key must be PEM, and the key must belong to the certificate',
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Node's host name check, and Skupper's custom besides: it writes IP addresses as DNS names too, because Proton looks
+ * nowhere else, and some certificates have them only there.
+ */
+export function checkHost(host: string, certificate: tls.PeerCertificate): Error | undefined {
+  const failure = tls.checkServerIdentity(host, certificate);
+  if (!failure || net.isIP(host) === 0) return failure;
+  const names = (certificate.subjectaltname ?? '').split(', ');
+  return names.includes(`DNS:${host}`) ? undefined : failure;
+}
+
+/** Who is at the other end of a TLS connection. */
+export interface PeerCertificate {
+  /** SHA-256 of the certificate, hexadecimal. */
+  fingerprint: string;
+  subject: string;
+  /** The router id that a device's certificate carries; null for certificates that are no device's. */
+  deviceId: string | null;
+}
+
+/** The URI that marks a certificate as a device's: `urn:skiff:device:<router id>` among its alternative names. */
+export const DEVICE_URN = 'urn:skiff:device:';
+
+export function peerCertificate(socket: tls.TLSSocket): PeerCertificate | null {
+  const certificate = socket.getPeerX509Certificate();
+  return certificate ? describeCertificate(certificate) : null;
+}
+
+export function describeCertificate(certificate: X509Certificate): PeerCertificate {
+  const names = (certificate.subjectAltName ?? '').split(', ');
+  const mark = names.find((name) => name.startsWith(`URI:${DEVICE_URN}`));
+  return {
+    fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    subject: certificate.subject?.replaceAll('\n', ', ') ?? '',
+    deviceId: mark === undefined ? null : decodeURIComponent(mark.slice(`URI:${DEVICE_URN}`.length)),
+  };
+}
