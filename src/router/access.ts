@@ -1,0 +1,252 @@
+/** A port that takes AMQP connections: one role of a RouterAccess. It says in its state who came, and who was refused. */
+import type { Socket } from 'node:net';
+import { Connection } from '../amqp/connection.ts';
+import { AmqpError, Condition } from '../amqp/error.ts';
+import type { Open } from '../amqp/performatives.ts';
+import { SaslServer } from '../amqp/sasl.ts';
+import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
+import { type Accepted, Acceptor } from '../net/accept.ts';
+import { secureContext } from '../net/tls.ts';
+import { ClientPeer } from './client-peer.ts';
+import { connectionOptions, prepare } from './connections.ts';
+import type { ContainerIds } from './container-ids.ts';
+import { EdgePeer } from './edge-peer.ts';
+import { Peer } from './peer.ts';
+import type { AccessConfig, AccessState, PeerState } from './protocol.ts';
+import type { Router } from './router.ts';
+
+/** How often a port that could not be opened is tried again, in milliseconds. */
+const RETRY_EVERY = 5_000;
+const HANDSHAKE_TIMEOUT = 10_000;
+/** Refusals kept in the state, one for each cause and host. */
+const MAX_REFUSALS = 20;
+
+interface Live {
+  connection: Connection;
+  state: PeerState | null;
+}
+
+export class Access {
+  readonly config: AccessConfig;
+  readonly #router: Router;
+  readonly #ids: ContainerIds;
+  readonly #report: (state: AccessState) => void;
+  readonly #recordId: string;
+  readonly #live = new Map<Peer, Live>();
+  readonly #refusals: AccessState['refusals'] = [];
+  #acceptor: Acceptor | null = null;
+  #retry: NodeJS.Timeout | null = null;
+  #status: AccessState['status'] = 'starting';
+  #port: number | null = null;
+  #error: ErrorFact | null = null;
+  #closed = false;
+
+  constructor(config: AccessConfig, router: Router, ids: ContainerIds, report: (state: AccessState) => void) {
+    this.config = config;
+    this.#router = router;
+    this.#ids = ids;
+    this.#report = report;
+    this.#recordId = router.nextRecordId();
+  }
+
+  /** Tries to open the port; resolves either way. A port that is taken is tried again until it is free. */
+  async open(): Promise<void> {
+    const { host, port, tls, name } = this.config;
+    try {
+      const acceptor = new Acceptor({
+        host,
+        port,
+        context: tls ? secureContext(tls, name) : null,
+        handshakeTimeout: HANDSHAKE_TIMEOUT,
+        onSocket: (accepted) => this.#onSocket(accepted),
+        onRefused: (cause, from) => this.#refused(cause, from),
+      });
+      this.#port = await acceptor.listen();
+      if (this.#closed) return acceptor.close();
+      this.#acceptor = acceptor;
+      this.#status = 'listening';
+      this.#error = null;
+      log.info('access', `${name} takes ${this.config.role} connections`, { host: host || '*', port: this.#port });
+    } catch (error) {
+      const fact = errorFact(error);
+      if (this.#error?.message !== fact.message) log.error('access', `${name} cannot be opened: ${fact.message}`, { code: fact.code });
+      this.#status = 'failed';
+      this.#error = fact;
+      if (!this.#closed) this.#retry = setTimeout(() => void this.open(), RETRY_EVERY);
+    }
+    this.#changed();
+  }
+
+  /** Accepts nothing more, and closes what was accepted. */
+  close(): void {
+    this.#closed = true;
+    if (this.#retry) clearTimeout(this.#retry);
+    this.#acceptor?.close();
+    for (const { connection } of this.#live.values()) {
+      connection.close(new AmqpError(Condition.connectionForced, 'the access is closed'));
+    }
+  }
+
+  get connections(): Connection[] {
+    return [...this.#live.values()].map((live) => live.connection);
+  }
+
+  #onSocket(accepted: Accepted): void {
+    const refusal = this.#refusalOf(accepted);
+    const external = this.config.tls !== null;
+    const sasl = new SaslServer(external ? 'EXTERNAL' : 'ANONYMOUS', { optional: !external, refusal });
+    const peer = this.#newPeer(accepted);
+    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId: this.#recordId });
+    const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
+    peer.bindTo(connection);
+    this.#live.set(peer, { connection, state: null });
+  }
+
+  /** Why this client is not let in, from its certificate alone. */
+  #refusalOf(accepted: Accepted): SkiffError | null {
+    if (!this.config.tls) return null;
+    if (accepted.unverified) return accepted.unverified;
+    const device = accepted.certificate?.deviceId;
+    if (device && this.config.role === 'inter-router') {
+      return new SkiffError('device-not-allowed', `the certificate of the device ${device} is not for inter-router links`);
+    }
+    return null;
+  }
+
+  #newPeer(accepted: Accepted): Peer {
+    const { role } = this.config;
+    if (role === 'normal') return new WelcomedClient(this.#router, (peer, open) => this.#welcome(peer, open, accepted), (peer, error) => this.#gone(peer, error, accepted));
+    if (role === 'inter-router') return new RefusedRouter(this.#router, (peer, error) => this.#gone(peer, error, accepted));
+    return new EdgePeer(this.#router, {
+      onOpened: (peer, open) => {
+        this.#ids.claim(open.containerId, peer, accepted.certificate, (refusal) => {
+          if (refusal) {
+            this.#refused({ code: 'container-id', message: refusal.message }, accepted.from);
+            peer.connection.refuse(refusal);
+            return;
+          }
+          this.#welcome(peer, open, accepted);
+          peer.connection.accept();
+        });
+      },
+      onGone: (peer, error) => {
+        this.#ids.release(peer);
+        this.#gone(peer, error, accepted);
+      },
+    });
+  }
+
+  #welcome(peer: Peer, open: Open, accepted: Accepted): void {
+    const live = this.#live.get(peer);
+    if (!live) return;
+    live.state = {
+      id: open.containerId,
+      address: accepted.from,
+      subject: accepted.certificate?.subject ?? null,
+      product: property(open, 'product'),
+      version: property(open, 'version'),
+      siteName: property(open, 'skiff.site-name'),
+      since: Date.now(),
+    };
+    log.info('access', `${open.containerId} connected to ${this.config.name}`, { from: accepted.from });
+    this.#warnOfTwins(live.state);
+    this.#changed();
+  }
+
+  /** Two sites may have one name; their ids tell them apart, but people cannot. */
+  #warnOfTwins(state: PeerState): void {
+    if (!state.siteName) return;
+    const twin = [...this.#live.values()].find((live) => live.state && live.state !== state && live.state.siteName === state.siteName && live.state.id !== state.id);
+    if (!twin?.state) return;
+    const message = `two sites are named ${state.siteName}: ${twin.state.id} (${twin.state.address}) and ${state.id} (${state.address})`;
+    this.#refused({ code: 'site-name-twice', message, hint: 'Rename one of them' }, state.address, false);
+  }
+
+  #gone(peer: Peer, error: SkiffError | null, accepted: Accepted): void {
+    const live = this.#live.get(peer);
+    if (!live) return;
+    this.#live.delete(peer);
+    if (live.state) {
+      log.info('access', `${live.state.id} left ${this.config.name}`, { from: accepted.from, ...(error ? { reason: error.message, code: error.code } : {}) });
+      if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed') this.#note(error.toFact(), accepted.from);
+    } else if (error && error.code !== 'connection-closed') {
+      const who = accepted.certificate ? ` (certificate ${accepted.certificate.subject})` : '';
+      this.#refused({ ...error.toFact(), message: `${error.message}${who}` }, accepted.from);
+    }
+    this.#changed();
+  }
+
+  /** Notes a refusal, and logs the first of its kind. */
+  #refused(cause: ErrorFact, from: string, refused = true): void {
+    const first = this.#note(cause, from);
+    if (first) log.warn('access', `${this.config.name}${refused ? ' refused a connection' : ''}: ${cause.message}`, { from, code: cause.code });
+    this.#changed();
+  }
+
+  /** Returns whether this cause from this host is new. */
+  #note(cause: ErrorFact, from: string): boolean {
+    const host = from.replace(/:\d+$/, '');
+    const known = this.#refusals.findIndex((each) => each.cause.message === cause.message && each.from === host);
+    const count = known < 0 ? 0 : (this.#refusals.splice(known, 1)[0]?.count ?? 0);
+    this.#refusals.unshift({ cause, from: host, at: Date.now(), count: count + 1 });
+    this.#refusals.length = Math.min(this.#refusals.length, MAX_REFUSALS);
+    return count === 0;
+  }
+
+  #changed(): void {
+    if (this.#closed) return;
+    const peers = [...this.#live.values()].flatMap((live) => (live.state ? [live.state] : []));
+    this.#report({
+      kind: 'access',
+      name: this.config.name,
+      status: this.#status,
+      port: this.#status === 'listening' ? this.#port : null,
+      error: this.#error,
+      peers,
+      refusals: this.#refusals.map((refusal) => ({ ...refusal })),
+    });
+  }
+}
+
+function property(open: Open, name: string): string | null {
+  const value = open.properties?.get(name);
+  return typeof value === 'string' ? value.slice(0, 256) : null;
+}
+
+/** A client of a `normal` access, whose coming and going the access notes. */
+class WelcomedClient extends ClientPeer {
+  readonly #welcome: (peer: Peer, open: Open) => void;
+
+  constructor(router: Router, welcome: (peer: Peer, open: Open) => void, gone: (peer: Peer, error: SkiffError | null) => void) {
+    super(router, (error) => gone(this, error));
+    this.#welcome = welcome;
+  }
+
+  protected override onOpened(open: Open): void {
+    this.#welcome(this, open);
+    super.onOpened(open);
+  }
+}
+
+/** An interior router at our inter-router port: told, in words, that such links are not taken yet. */
+class RefusedRouter extends Peer {
+  override readonly isRouter = true;
+  readonly #gone: (peer: Peer, error: SkiffError | null) => void;
+
+  constructor(router: Router, gone: (peer: Peer, error: SkiffError | null) => void) {
+    super(router);
+    this.#gone = gone;
+  }
+
+  protected override onOpened(open: Open): void {
+    const reason = `links between interior routers are not supported yet; ${open.containerId} may link as an edge`;
+    this.connection.refuse(new AmqpError(Condition.notImplemented, reason));
+  }
+
+  protected override onWantsToReceive(): void {}
+
+  override onClosed(error: SkiffError | null): void {
+    this.#gone(this, error);
+  }
+}

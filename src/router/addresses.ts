@@ -1,0 +1,136 @@
+/**
+ * The address table. Addresses are keyed as skupper-router keys them, by a class letter and the name:
+ * M mobile (routing keys), L local to this router (reply addresses), H an edge router, R an interior router.
+ */
+import type { Consumer } from './forwarding.ts';
+
+/** Something that sends to an address, and wants to know whether anybody is there. */
+export interface Producer {
+  /** The connection behind it; null for this site's own listeners. */
+  readonly via: object | null;
+  /** The address gained or lost consumers. */
+  onConsumersChanged(): void;
+}
+
+export class Address {
+  readonly key: string;
+  readonly consumers: Consumer[] = [];
+  readonly producers = new Set<Producer>();
+  /** Counts choices, so that equals take turns. */
+  turn = 0;
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  /** The name without its class letter. */
+  get name(): string {
+    return this.key.slice(1);
+  }
+
+  get mobile(): boolean {
+    return this.key.charCodeAt(0) === MOBILE;
+  }
+
+  get multicast(): boolean {
+    return this.mobile && this.key.startsWith('mc/', 1);
+  }
+
+  /** Whether somebody takes messages that come by `via`: they are not sent back where they came from. */
+  reachableFrom(via: object | null): boolean {
+    return via === null ? this.consumers.length > 0 : this.consumers.some((consumer) => consumer.via !== via);
+  }
+}
+
+const MOBILE = 'M'.charCodeAt(0);
+
+export class AddressTable {
+  /** Called after any change of consumers or producers of an address. */
+  onChange: (address: Address) => void = () => {};
+  readonly #addresses = new Map<string, Address>();
+
+  get(key: string): Address | undefined {
+    return this.#addresses.get(key);
+  }
+
+  all(): IterableIterator<Address> {
+    return this.#addresses.values();
+  }
+
+  addConsumer(key: string, consumer: Consumer): void {
+    const address = this.#obtain(key);
+    address.consumers.push(consumer);
+    this.#changed(address);
+  }
+
+  removeConsumer(key: string, consumer: Consumer): void {
+    const address = this.#addresses.get(key);
+    const index = address?.consumers.indexOf(consumer) ?? -1;
+    if (!address || index < 0) return;
+    address.consumers.splice(index, 1);
+    this.#changed(address);
+    this.#dropIfUnused(address);
+  }
+
+  addProducer(key: string, producer: Producer): Address {
+    const address = this.#obtain(key);
+    address.producers.add(producer);
+    this.onChange(address);
+    return address;
+  }
+
+  removeProducer(key: string, producer: Producer): void {
+    const address = this.#addresses.get(key);
+    if (!address?.producers.delete(producer)) return;
+    this.onChange(address);
+    this.#dropIfUnused(address);
+  }
+
+  #obtain(key: string): Address {
+    let address = this.#addresses.get(key);
+    if (!address) {
+      address = new Address(key);
+      this.#addresses.set(key, address);
+    }
+    return address;
+  }
+
+  #changed(address: Address): void {
+    for (const producer of [...address.producers]) producer.onConsumersChanged();
+    this.onChange(address);
+  }
+
+  #dropIfUnused(address: Address): void {
+    if (address.consumers.length === 0 && address.producers.size === 0) this.#addresses.delete(address.key);
+  }
+}
+
+/** The part of an address behind `amqp:` and slashes: `amqp:/_edge/x/temp.y` is `_edge/x/temp.y`. */
+export function stripScheme(address: string): string {
+  let name = address;
+  if (name.startsWith('amqp:')) name = name.slice(5);
+  let start = 0;
+  while (name.charCodeAt(start) === SLASH) start++;
+  return start === 0 ? name : name.slice(start);
+}
+
+const SLASH = '/'.charCodeAt(0);
+
+/** The table's key for an address, seen from router `id`. */
+export function addressKey(address: string, id: string): string {
+  const name = stripScheme(address);
+  if (name.charCodeAt(0) !== UNDERSCORE) return `M${name}`;
+  if (name.startsWith('_local/')) return `L${name.slice(7)}`;
+  if (name.startsWith('_topo/0/')) return routerKey(name.slice(8), id, 'R');
+  if (name.startsWith('_edge/')) return routerKey(name.slice(6), id, 'H');
+  return `M${name}`;
+}
+
+const UNDERSCORE = '_'.charCodeAt(0);
+
+function routerKey(rest: string, id: string, letter: 'R' | 'H'): string {
+  const slash = rest.indexOf('/');
+  const router = slash < 0 ? rest : rest.slice(0, slash);
+  if (router !== id) return `${letter}${router}`;
+  return `L${slash < 0 ? '' : rest.slice(slash + 1)}`;
+}

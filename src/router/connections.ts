@@ -1,0 +1,64 @@
+/** How this router's AMQP connections are set up: what it offers, how long it waits, and how it says who it is. */
+import type { Socket } from 'node:net';
+import { int, symbol, type Writable, type WritableMap } from '../amqp/codec.ts';
+import type { ConnectionOptions } from '../amqp/connection.ts';
+import type { Sasl } from '../amqp/sasl.ts';
+import type { Router } from './router.ts';
+
+/** Octets of our largest frame: four TLS records. What goes out keeps to what the peer takes. */
+const MAX_FRAME = 64 * 1024;
+const CHANNEL_MAX = 0x7fff;
+/**
+ * Frames a session may have in our hands. A stream's own window (1 MiB) is what bounds it; this bounds peers that do
+ * not keep to that.
+ */
+const SESSION_WINDOW = 512;
+const IDLE_TIMEOUT = 16_000;
+const OPEN_TIMEOUT = 15_000;
+const STALL_TIMEOUT = 120_000;
+/** The annotations that skupper-router calls version 2. */
+const ANNOTATIONS_VERSION = 2;
+
+/** What routers of this dialect offer each other. */
+const CAPABILITIES = ['ANONYMOUS-RELAY', 'qd.streaming-links', 'qd.connection_trunking'];
+
+let connectionCount = 0;
+
+export interface ConnectionPurpose {
+  /** The host we dial; null when we accept. */
+  hostname: string | null;
+  sasl: Sasl | null;
+  /** The record id of the access that accepts, by which the peer's link record names us. */
+  accessId?: string;
+}
+
+export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
+  const properties: [string, Writable][] = [
+    ['product', 'skiff'],
+    ['version', router.identity.version],
+    ['qd.conn-id', int(++connectionCount)],
+    ['qd.annotations-version', int(ANNOTATIONS_VERSION)],
+  ];
+  if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId]);
+  properties.push(['skiff.site-id', router.identity.siteId], ['skiff.site-name', router.identity.siteName]);
+  return {
+    containerId: router.id,
+    hostname: purpose.hostname,
+    maxFrameSize: MAX_FRAME,
+    channelMax: CHANNEL_MAX,
+    sessionWindow: SESSION_WINDOW,
+    idleTimeout: IDLE_TIMEOUT,
+    openTimeout: OPEN_TIMEOUT,
+    stallTimeout: STALL_TIMEOUT,
+    capabilities: CAPABILITIES,
+    properties: new Map(properties.map(([key, value]) => [symbol(key), value])) as WritableMap,
+    sasl: purpose.sasl,
+  };
+}
+
+/** Sockets of links send at once, and notice a dead peer even when the timers of AMQP are far apart. */
+export function prepare(socket: Socket): Socket {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, 30_000);
+  return socket;
+}

@@ -1,0 +1,99 @@
+/**
+ * Who may use which container-id on our accesses. A certificate that is marked as a device's carries its id, and may
+ * use no other. Any other certificate holds the id it opens with for as long as it is linked, and a little longer; a
+ * second certificate with the same id is refused.
+ */
+import { AmqpError, Condition } from '../amqp/error.ts';
+import type { PeerCertificate } from '../net/tls.ts';
+import type { EdgePeer } from './edge-peer.ts';
+
+/** How long an id stays with its certificate after the link is gone, in milliseconds: longer than a reconnect takes. */
+const HOLD_AFTER_LOSS = 60_000;
+/** A live peer is heard of at least this often: its keep-alives come each quarter of our idle timeout. */
+const ALIVE_WITHIN = 6_000;
+const LOOK_EVERY = 250;
+
+interface Claim {
+  fingerprint: string | null;
+  peer: EdgePeer | null;
+  lostAt: number;
+}
+
+export class ContainerIds {
+  readonly #claims = new Map<string, Claim>();
+  readonly #waiting = new Set<NodeJS.Timeout>();
+
+  /**
+   * Decides whether `peer` may be `id`, and calls back with null or the reason why not. The answer may take some
+   * seconds, when a connection with this id and certificate exists that may be dead: a reconnect must not be refused
+   * because of it, and a live one must not be thrown out by a twin.
+   */
+  claim(id: string, peer: EdgePeer, certificate: PeerCertificate | null, decide: (refusal: AmqpError | null) => void): void {
+    const device = certificate?.deviceId;
+    if (device && device !== id) {
+      decide(new AmqpError(Condition.unauthorizedAccess, `the certificate is for ${device}, and may not open as ${id}`));
+      return;
+    }
+    const fingerprint = certificate?.fingerprint ?? null;
+    const held = this.#claims.get(id);
+    if (held && held.fingerprint !== fingerprint && !device && this.#holds(held)) {
+      decide(new AmqpError(Condition.unauthorizedAccess, `the container-id ${id} is in use with another certificate`));
+      return;
+    }
+    const other = held?.peer;
+    if (!other || other.connection.closed) {
+      this.#claims.set(id, { fingerprint, peer, lostAt: 0 });
+      decide(null);
+      return;
+    }
+    this.#awaitSilence(other, (silent) => {
+      if (peer.connection.closed) return;
+      if (!silent) {
+        decide(new AmqpError(Condition.notAllowed, `the container-id ${id} is in use by a live connection: two sites seem to have one name and id`));
+        return;
+      }
+      this.#claims.set(id, { fingerprint, peer, lostAt: 0 });
+      other.connection.close(new AmqpError(Condition.connectionForced, `replaced by a newer connection of ${id}`));
+      decide(null);
+    });
+  }
+
+  /** A peer is gone; its id stays with its certificate for a while. */
+  release(peer: EdgePeer): void {
+    const claim = this.#claims.get(peer.id);
+    if (claim?.peer !== peer) return;
+    claim.peer = null;
+    claim.lostAt = performance.now();
+    this.#forgetOld();
+  }
+
+  close(): void {
+    for (const timer of this.#waiting) clearInterval(timer);
+    this.#waiting.clear();
+  }
+
+  #holds(claim: Claim): boolean {
+    return claim.peer !== null || performance.now() - claim.lostAt < HOLD_AFTER_LOSS;
+  }
+
+  #forgetOld(): void {
+    for (const [id, claim] of this.#claims) if (!this.#holds(claim)) this.#claims.delete(id);
+  }
+
+  /** Watches a connection until it is heard of, or has been silent for longer than a live one would be. */
+  #awaitSilence(peer: EdgePeer, answer: (silent: boolean) => void): void {
+    const begun = performance.now();
+    const look = (): void => {
+      const { connection } = peer;
+      const heard = !connection.closed && connection.lastHeard > begun;
+      const silent = connection.closed || performance.now() - connection.lastHeard > ALIVE_WITHIN;
+      if (!heard && !silent) return;
+      clearInterval(timer);
+      this.#waiting.delete(timer);
+      answer(!heard);
+    };
+    const timer = setInterval(look, LOOK_EVERY);
+    this.#waiting.add(timer);
+    look();
+  }
+}

@@ -1,0 +1,217 @@
+/** The way in over AMQP: deliveries on a link become messages that are routed. */
+import type { IncomingDelivery } from '../amqp/delivery.ts';
+import { AmqpError, Condition } from '../amqp/error.ts';
+import type { Receiver, ReceiverHandler } from '../amqp/link.ts';
+import { AnnotationFlag, type MessageHead, readHead } from '../amqp/message.ts';
+import { type DeliveryState, isTerminal, RELEASED } from '../amqp/performatives.ts';
+import { Chunk } from '../net/chunk.ts';
+import type { Address, Producer } from './addresses.ts';
+import { addressKey } from './addresses.ts';
+import { type Arrival, DISCARD, type Sink, type Source } from './forwarding.ts';
+import type { Peer } from './peer.ts';
+
+/** Deliveries a peer may have under way on one link, as many as skupper-router allows. */
+export const LINK_CAPACITY = 250;
+/** Octets in which the head of a message must have come whole. */
+const MAX_HEAD = 64 * 1024;
+
+/** A link by which a peer sends to one address, or, without an address, to whatever each message says. */
+export class InboundLink implements ReceiverHandler, Producer {
+  readonly via: Peer;
+  readonly address: string | null;
+  #key: string | null;
+  #receiver: Receiver | null = null;
+  #entry: Address | null = null;
+
+  constructor(peer: Peer, address: string | null) {
+    this.via = peer;
+    this.address = address;
+    this.#key = address === null ? null : addressKey(address, peer.router.id);
+  }
+
+  /** Begins to take messages on the link. */
+  bind(receiver: Receiver): void {
+    this.#receiver = receiver;
+    if (this.#key?.startsWith('M')) {
+      this.#entry = this.via.router.addresses.addProducer(this.#key, this);
+      this.onConsumersChanged();
+    } else {
+      receiver.setCapacity(LINK_CAPACITY);
+    }
+  }
+
+  /** Whether somebody takes messages of this link: what the peer is told, and given credit for. */
+  get reachable(): boolean {
+    return this.#entry?.reachableFrom(this.via.isRouter ? this.via : null) ?? true;
+  }
+
+  get key(): string | null {
+    return this.#key;
+  }
+
+  onConsumersChanged(): void {
+    this.#receiver?.setCapacity(this.reachable || this.#entry?.multicast ? LINK_CAPACITY : 0);
+    this.via.onReachability(this);
+  }
+
+  onTransfer(delivery: IncomingDelivery, chunk: Chunk | null): void {
+    let inbound = delivery.context as Inbound | null;
+    if (!inbound) {
+      inbound = new Inbound(delivery, this.via, this.address);
+      delivery.context = inbound;
+    }
+    inbound.take(chunk);
+  }
+
+  /** The sender settles a stream on its own: with anything but accepted it takes the stream back. */
+  onSettled(delivery: IncomingDelivery, state: DeliveryState | null): void {
+    if (state && isTerminal(state) && state.outcome !== 'accepted') (delivery.context as Inbound | null)?.giveUp();
+  }
+
+  onDetached(): void {
+    if (this.#entry && this.#key) this.via.router.addresses.removeProducer(this.#key, this);
+    this.#entry = null;
+    this.via.onInboundGone(this);
+  }
+}
+
+/** One delivery on its way in. */
+class Inbound implements Source {
+  readonly #delivery: IncomingDelivery;
+  readonly #peer: Peer;
+  readonly #address: string | null;
+  #sink: Sink | null = null;
+  /** The two ends of the stream agree on how far it may run ahead. */
+  #ownWindow = false;
+  /** What the sender was told of a stream that failed before its end. */
+  #failure: DeliveryState | null = null;
+  /** The beginning of a message whose head has not come whole. */
+  #gathered: Buffer | null = null;
+
+  constructor(delivery: IncomingDelivery, peer: Peer, address: string | null) {
+    this.#delivery = delivery;
+    this.#peer = peer;
+    this.#address = address;
+  }
+
+  take(chunk: Chunk | null): void {
+    const delivery = this.#delivery;
+    if (delivery.aborted) {
+      chunk?.release();
+      this.#sink?.abort();
+      this.#sink = DISCARD;
+      return;
+    }
+    if (this.#sink) {
+      // What bounds a stream is its own window, kept end to end; the session's is for many of them (wire/README).
+      if (this.#ownWindow) chunk?.disown();
+      if (chunk) this.#sink.write(chunk);
+    } else {
+      this.#begin(chunk);
+    }
+    if (!delivery.complete) return;
+    this.#sink?.end(delivery.remoteSettled);
+    if (this.#failure) delivery.update(this.#failure, true);
+  }
+
+  giveUp(): void {
+    this.#sink?.abort();
+    this.#sink = DISCARD;
+  }
+
+  onOutcome(state: DeliveryState, settled: boolean): void {
+    const delivery = this.#delivery;
+    if (isTerminal(state) && state.outcome !== 'accepted' && !delivery.complete) {
+      // The rest is not wanted. The sender hears why, and settles when it ends the stream.
+      const sink = this.#sink;
+      this.#sink = DISCARD;
+      if (!settled) this.#failure = state;
+      sink?.end(true);
+    }
+    delivery.update(state, settled);
+  }
+
+  onWritable(): void {
+    // Octets that cannot go on keep the session's window closed; nothing else has to be started again.
+  }
+
+  #begin(chunk: Chunk | null): void {
+    const whole = this.#gather(chunk);
+    const delivery = this.#delivery;
+    let head: MessageHead | null;
+    try {
+      head = readHead(whole.buffer, whole.start, whole.end, delivery.complete);
+      this.#check(head, whole);
+    } catch (error) {
+      whole.release();
+      if (!(error instanceof AmqpError)) throw error;
+      this.#refuse({ outcome: 'rejected', error: { condition: error.condition, description: error.message } });
+      return;
+    }
+    if (!head) {
+      this.#gathered = Buffer.from(whole.view());
+      whole.release();
+      return;
+    }
+    this.#gathered = null;
+    this.#route(head, whole);
+  }
+
+  /** What has come of the message, in one piece. */
+  #gather(chunk: Chunk | null): Chunk {
+    if (this.#gathered === null) return chunk ?? new Chunk(EMPTY, 0, 0);
+    const parts = chunk ? [this.#gathered, chunk.view()] : [this.#gathered];
+    const joined = Buffer.concat(parts);
+    chunk?.release();
+    return new Chunk(joined, 0, joined.length);
+  }
+
+  #check(head: MessageHead | null, whole: Chunk): void {
+    if (!head && whole.length > MAX_HEAD) {
+      throw new AmqpError(Condition.messageSize, `the head of a message is longer than ${MAX_HEAD} octets`);
+    }
+    if (head?.annotations && !this.#peer.isRouter) {
+      throw new AmqpError(Condition.notAllowed, 'router annotations in a message from a client');
+    }
+  }
+
+  #route(head: MessageHead, whole: Chunk): void {
+    const delivery = this.#delivery;
+    const address = head.annotations?.toOverride ?? this.#address ?? head.to;
+    if (address === null) {
+      whole.release();
+      const error = { condition: 'amqp:precondition-failed', description: 'Routing failure: no address present' };
+      this.#refuse({ outcome: 'rejected', error });
+      return;
+    }
+    this.#ownWindow = ((head.annotations?.flags ?? 0) & AnnotationFlag.q2Disabled) !== 0;
+    const bodyOffset = head.bodyStart - head.bareStart;
+    whole.headroom += head.bareStart - whole.start;
+    whole.start = head.bareStart;
+    const arrival: Arrival = {
+      head,
+      first: whole,
+      bodyOffset,
+      complete: delivery.complete,
+      settled: delivery.remoteSettled,
+      address,
+      byLink: this.#address !== null,
+      via: this.#peer,
+    };
+    const sink = this.#peer.router.route(arrival, this);
+    if (sink) {
+      // The outcome may be known already: then nothing more of it is wanted.
+      this.#sink ??= sink;
+    } else {
+      whole.release();
+      this.#refuse(RELEASED);
+    }
+  }
+
+  #refuse(state: DeliveryState): void {
+    this.#sink = DISCARD;
+    this.#delivery.update(state, true);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);

@@ -1,0 +1,146 @@
+/** The way out over AMQP: a consumer behind a link, and the sink of one delivery on it. */
+import type { OutgoingDelivery, OutgoingDeliveryHandler } from '../amqp/delivery.ts';
+import type { Sender } from '../amqp/link.ts';
+import { AnnotationFlag, type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
+import { type DeliveryState, isTerminal, MODIFIED_FAILED, RELEASED } from '../amqp/performatives.ts';
+import { Chunk } from '../net/chunk.ts';
+import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from './forwarding.ts';
+import type { Peer } from './peer.ts';
+import type { Router } from './router.ts';
+
+export class LinkConsumer implements Consumer {
+  readonly via: Peer;
+  readonly #sender: Sender;
+  #streams = 0;
+
+  constructor(peer: Peer, sender: Sender) {
+    this.via = peer;
+    this.#sender = sender;
+  }
+
+  get outstanding(): number {
+    return this.#streams + this.#sender.outstanding;
+  }
+
+  deliver(arrival: Arrival, source: Source): Sink {
+    const { via } = this;
+    const streaming = !arrival.complete && via.streams !== null;
+    let sender = this.#sender;
+    if (streaming && via.streams) {
+      try {
+        sender = via.streams.take();
+      } catch {
+        arrival.first.release();
+        queueMicrotask(() => source.onOutcome(RELEASED, true));
+        return DISCARD;
+      }
+      this.#streams++;
+    }
+    const message = via.isRouter ? annotate(arrival, via.router) : arrival.first;
+    return new OutboundSink(sender, arrival, message, source, () => {
+      if (!streaming) return;
+      this.#streams--;
+      via.streams?.giveBack(sender);
+    });
+  }
+}
+
+/** Octets of one delivery that never wait here: windows of 1 MiB, end to end or of a session, stop a source before. */
+const MOST_WAITING = 64 * 1024 * 1024;
+
+/** One delivery on its way out. */
+class OutboundSink implements Sink, OutgoingDeliveryHandler {
+  readonly #source: Source;
+  readonly #delivery: OutgoingDelivery;
+  readonly #done: () => void;
+  /** A message that is whole waits for `end`, to leave in one transfer. */
+  #whole: Chunk | null = null;
+  #over = false;
+
+  constructor(sender: Sender, arrival: Arrival, message: Chunk, source: Source, done: () => void) {
+    this.#source = source;
+    this.#done = done;
+    this.#delivery = sender.send(arrival.settled, this);
+    if (arrival.complete) this.#whole = message;
+    else this.#delivery.write(message);
+  }
+
+  get blocked(): boolean {
+    return this.#delivery.blocked;
+  }
+
+  write(chunk: Chunk): void {
+    if (this.#over) {
+      chunk.release();
+      return;
+    }
+    this.#delivery.write(chunk);
+    if (this.#delivery.waitingOctets > MOST_WAITING) this.#overrun();
+  }
+
+  end(settled: boolean): void {
+    const whole = this.#whole;
+    this.#whole = null;
+    this.#delivery.end(settled, whole);
+  }
+
+  abort(): void {
+    this.#whole?.release();
+    this.#whole = null;
+    this.#delivery.abort();
+  }
+
+  onState(state: DeliveryState | null, settled: boolean): void {
+    if (this.#over) return;
+    // A receiver that settles second has said all it will: we settle, and so does the source.
+    const final = settled || (isTerminal(state) && this.#delivery.finished);
+    if (final && !settled) this.#delivery.settle();
+    if (state || final) this.#source.onOutcome(state ?? MODIFIED_FAILED, final);
+    this.#checkDone();
+  }
+
+  onLost(): void {
+    if (this.#over) return;
+    this.#over = true;
+    const untouched = this.#delivery.id === -1;
+    this.#done();
+    this.#source.onOutcome(untouched ? RELEASED : MODIFIED_FAILED, true);
+  }
+
+  onWritable(): void {
+    if (!this.#over) this.#source.onWritable();
+  }
+
+  onFinished(): void {
+    this.#checkDone();
+  }
+
+  /** The source runs ahead of every window: what it sends cannot be kept. */
+  #overrun(): void {
+    this.#delivery.abort();
+    this.#source.onOutcome(MODIFIED_FAILED, false);
+  }
+
+  #checkDone(): void {
+    if (this.#over || !this.#delivery.finished || !this.#delivery.settled) return;
+    this.#over = true;
+    this.#done();
+  }
+}
+
+/** Puts the annotations that the next router needs in front of a message. */
+function annotate(arrival: Arrival, router: Router): Chunk {
+  const { head, first } = arrival;
+  const before = head.annotations;
+  const annotations: RouterAnnotations = {
+    flags: before?.flags ?? (arrival.complete ? 0 : AnnotationFlag.streaming),
+    toOverride: before?.toOverride ?? (arrival.byLink ? arrival.address : null),
+    ingress: router.isEdge ? null : (before?.ingress ?? `0/${router.id}`),
+    trace: router.isEdge ? [] : [...(before?.trace ?? []), `0/${router.id}`],
+    mesh: router.meshId,
+  };
+  // Copied together: the head and its annotations are small, and a message's first part is copied once at most.
+  const message = Buffer.concat([writeAnnotations(annotations), first.view()]);
+  first.release();
+  return new Chunk(message, 0, message.length);
+}

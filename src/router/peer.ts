@@ -1,0 +1,104 @@
+/** What stands at the other end of an AMQP connection: another router, or a client. */
+import type { Connection, ConnectionHandler } from '../amqp/connection.ts';
+import { AmqpError, Condition } from '../amqp/error.ts';
+import type { Receiver, Sender } from '../amqp/link.ts';
+import { type Attach, type Open, terminus } from '../amqp/performatives.ts';
+import type { Session } from '../amqp/session.ts';
+import type { SkiffError } from '../errors.ts';
+import { InboundLink } from './inbound.ts';
+import type { Router } from './router.ts';
+import { StreamingLinks } from './streaming-links.ts';
+
+/** The capability of taking streams on links of their own. */
+const STREAMING_LINKS = 'qd.streaming-links';
+
+export abstract class Peer implements ConnectionHandler {
+  readonly router: Router;
+  /** Whether messages carry router annotations on this connection. */
+  abstract readonly isRouter: boolean;
+  /** Links for streams, when the peer knows them. */
+  streams: StreamingLinks | null = null;
+  #connection: Connection | null = null;
+
+  constructor(router: Router) {
+    this.router = router;
+  }
+
+  get connection(): Connection {
+    if (!this.#connection) throw new Error('the peer has no connection yet');
+    return this.#connection;
+  }
+
+  /** To be called once, at once after the connection was made with this peer as its handler. */
+  bindTo(connection: Connection): void {
+    this.#connection = connection;
+  }
+
+  onOpen(open: Open): void {
+    if (this.isRouter && (open.offeredCapabilities?.includes(STREAMING_LINKS) || open.desiredCapabilities?.includes(STREAMING_LINKS))) {
+      this.streams = new StreamingLinks(this.connection);
+    }
+    this.onOpened(open);
+  }
+
+  /** The peer's open has come, and `streams` is set. */
+  protected abstract onOpened(open: Open): void;
+
+  onAttach(session: Session, attach: Attach): void {
+    if (attach.target?.coordinator) {
+      session.refuse(attach, new AmqpError(Condition.notImplemented, 'transactions are not supported'));
+    } else if (attach.role) {
+      if (attach.source) this.onWantsToReceive(session, attach);
+      else session.refuse(attach, new AmqpError(Condition.invalidField, 'an attach without a source'));
+    } else if (attach.target) {
+      this.onWantsToSend(session, attach);
+    } else {
+      session.refuse(attach, new AmqpError(Condition.invalidField, 'an attach without a target'));
+    }
+  }
+
+  /** The peer attaches a receiver: we would be the sender. */
+  protected abstract onWantsToReceive(session: Session, attach: Attach): void;
+
+  /** The peer attaches a sender. */
+  protected onWantsToSend(session: Session, attach: Attach): void {
+    if (attach.target?.dynamic) {
+      session.refuse(attach, new AmqpError(Condition.notImplemented, 'dynamic targets are not supported'));
+      return;
+    }
+    const address = attach.target?.address ?? null;
+    const link = new InboundLink(this, address === '' ? null : address);
+    link.bind(this.acceptReceiver(session, attach, link));
+    this.onInboundBound(link);
+  }
+
+  protected acceptReceiver(session: Session, attach: Attach, handler: ConstructorParameters<typeof Receiver>[3]): Receiver {
+    const source = { ...terminus(attach.source?.address ?? null), expiryPolicy: attach.source?.expiryPolicy ?? 'session-end' };
+    const target = { ...terminus(attach.target?.address ?? null), expiryPolicy: attach.target?.expiryPolicy ?? 'session-end' };
+    return session.acceptReceiver(attach, { source, target }, handler);
+  }
+
+  protected acceptSender(session: Session, attach: Attach, handler: ConstructorParameters<typeof Sender>[3], address?: string): Sender {
+    const source = {
+      ...terminus(address ?? attach.source?.address ?? null, { capabilities: attach.source?.capabilities ?? [] }),
+      dynamic: attach.source?.dynamic ?? false,
+      expiryPolicy: attach.source?.expiryPolicy ?? 'session-end',
+    };
+    const target = {
+      ...terminus(attach.target?.address ?? null, { capabilities: attach.target?.capabilities ?? [] }),
+      expiryPolicy: attach.target?.expiryPolicy ?? 'session-end',
+    };
+    return session.acceptSender(attach, { source, target }, handler);
+  }
+
+  /** A link by which the peer sends has begun. */
+  onInboundBound(_link: InboundLink): void {}
+
+  /** Whether a link's messages find somebody may have changed. */
+  onReachability(_link: InboundLink): void {}
+
+  /** A link by which the peer sends is gone. */
+  onInboundGone(_link: InboundLink): void {}
+
+  abstract onClosed(error: SkiffError | null): void;
+}

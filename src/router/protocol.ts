@@ -1,0 +1,166 @@
+/**
+ * What the main thread and the router thread say to each other: configuration goes down, states and log records come
+ * up. Everything here survives structured cloning. The main thread owns the documents; the router thread owns sockets.
+ */
+import type { ErrorFact } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
+
+/** PEM texts. An access needs all three; a link may leave out certificate and key when the peer asks for none. */
+export interface TlsMaterial {
+  ca: string;
+  certificate?: string;
+  key?: string;
+}
+
+export interface RouterIdentity {
+  /** The AMQP container-id, the same for life: `<site name>-<8 hex digits of the site's UUID>`. */
+  id: string;
+  mode: 'edge' | 'interior';
+  siteId: string;
+  siteName: string;
+  version: string;
+}
+
+/** A port on which AMQP connections are accepted: one role of a RouterAccess. */
+export interface AccessConfig {
+  kind: 'access';
+  /** `<RouterAccess name>-<role>`, as skupper-router's configuration names it. */
+  name: string;
+  role: 'inter-router' | 'edge' | 'normal';
+  /** Empty: all addresses. */
+  host: string;
+  /** 0 picks one; the state shows which. */
+  port: number;
+  /** null: no TLS and SASL ANONYMOUS, for `normal` on loopback only. */
+  tls: TlsMaterial | null;
+}
+
+/** An outgoing link: the endpoints of a Link document that have the role this site needs, in order. */
+export interface LinkConfig {
+  kind: 'link';
+  name: string;
+  role: 'inter-router' | 'edge';
+  endpoints: { host: string; port: number }[];
+  cost: number;
+  /** null: plain TCP and SASL ANONYMOUS (Skupper's Link without tlsCredentials). */
+  tls: TlsMaterial | null;
+}
+
+export interface ListenerConfig {
+  kind: 'listener';
+  name: string;
+  routingKey: string;
+  host: string;
+  port: number;
+}
+
+export interface ConnectorConfig {
+  kind: 'connector';
+  name: string;
+  routingKey: string;
+  host: string;
+  port: number;
+}
+
+export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | ConnectorConfig;
+export type PartKind = PartConfig['kind'];
+
+/** An AMQP connection that an access carries. */
+export interface PeerState {
+  /** The container-id it opened with. */
+  id: string;
+  /** `host:port` of its end of the socket. */
+  address: string;
+  /** Subject of its certificate, when it has one. */
+  subject: string | null;
+  product: string | null;
+  version: string | null;
+  /** The name of its site, when it is a Skiff. */
+  siteName: string | null;
+  /** Milliseconds since the epoch. */
+  since: number;
+}
+
+export interface AccessState {
+  kind: 'access';
+  name: string;
+  /** `failed`: the error says why, such as a port already taken; it is tried again by itself. */
+  status: 'starting' | 'listening' | 'failed';
+  /** The real port, once listening. */
+  port: number | null;
+  error: ErrorFact | null;
+  peers: PeerState[];
+  /** What was refused here lately, newest first, one entry a cause (wrong certificate, id in use, garbage …). */
+  refusals: { cause: ErrorFact; from: string; at: number; count: number }[];
+}
+
+export interface LinkState {
+  kind: 'link';
+  name: string;
+  /**
+   * `waiting`: between two tries; `standby`: connected, while another link is the active uplink;
+   * `refused`: what is wrong is for an operator to mend, at either end; it is tried again, but rarely.
+   */
+  status: 'connecting' | 'up' | 'standby' | 'waiting' | 'refused';
+  /** Milliseconds since the epoch of the last change of status. */
+  since: number;
+  endpoint: { host: string; port: number } | null;
+  /** `siteId` and `siteName` are known of a Skiff only. */
+  peer: {
+    id: string;
+    product: string | null;
+    version: string | null;
+    accessId: string | null;
+    siteId: string | null;
+    siteName: string | null;
+  } | null;
+  /** The last failure; kept while the link is not up. */
+  error: ErrorFact | null;
+  /** Failed tries since it was last up. */
+  attempts: number;
+  nextAttemptAt: number | null;
+}
+
+export interface ListenerState {
+  kind: 'listener';
+  name: string;
+  /** `closed`: no destination, so the socket is not open; `failed`: the error says why it cannot be opened. */
+  status: 'closed' | 'open' | 'failed';
+  port: number | null;
+  /** Whether a destination for its routing key is reachable. */
+  matched: boolean;
+  error: ErrorFact | null;
+  connectionsOpen: number;
+  connectionsTotal: number;
+}
+
+export interface ConnectorState {
+  kind: 'connector';
+  name: string;
+  connectionsOpen: number;
+  connectionsTotal: number;
+  /** The last failure to reach the server, kept until a connection succeeds. */
+  error: ErrorFact | null;
+}
+
+export type PartState = AccessState | LinkState | ListenerState | ConnectorState;
+
+/** Main thread → router thread. */
+export type RouterRequest =
+  /** First of all, once: who this router is. A changed identity needs a new thread. */
+  | { type: 'start'; identity: RouterIdentity }
+  /**
+   * A difference: parts to add or replace (same kind and name), and parts to take away. What is not named is not
+   * touched. Answered by `applied` when every access and listener named has been tried once.
+   */
+  | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
+  /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
+  | { type: 'stop'; withinMs: number };
+
+/** Router thread → main thread. */
+export type RouterEvent =
+  | { type: 'applied'; seq: number }
+  /** Parts whose state changed, whole; sent within 100 ms of the change. */
+  | { type: 'states'; states: PartState[] }
+  | { type: 'log'; record: LogRecord }
+  | { type: 'stopped' };

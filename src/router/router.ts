@@ -1,0 +1,81 @@
+/** The router: who it is, what addresses it knows, and where a message goes. */
+import { randomBytes } from 'node:crypto';
+import type { RouterAnnotations } from '../amqp/message.ts';
+import { type Address, AddressTable, addressKey } from './addresses.ts';
+import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
+import type { RouterIdentity } from './protocol.ts';
+
+export class Router {
+  readonly identity: RouterIdentity;
+  readonly addresses = new AddressTable();
+  /** The mesh an edge says it is in; a mesh of its own, since edges of ours do not link to each other. */
+  readonly meshId: string | null;
+  /** Five characters that begin every record id of this router (`xxxxx:N`): where peers send word of our streams. */
+  readonly recordPrefix = randomName(5, ALPHANUMERIC);
+  /** An edge's way to everything it does not know itself; null while no uplink is active. */
+  uplink: Consumer | null = null;
+  #nextRecord = 0;
+
+  constructor(identity: RouterIdentity) {
+    this.identity = identity;
+    this.meshId = identity.mode === 'edge' ? randomName(15) : null;
+  }
+
+  get id(): string {
+    return this.identity.id;
+  }
+
+  get isEdge(): boolean {
+    return this.identity.mode === 'edge';
+  }
+
+  /** An id for a record of this router, never given twice. */
+  nextRecordId(): string {
+    return `${this.recordPrefix}:${this.#nextRecord++}`;
+  }
+
+  /** A reply address nobody else has: as others write it, and its key here. */
+  newReplyAddress(): { address: string; key: string } {
+    const name = `temp.${randomName(15)}`;
+    const where = this.isEdge ? `_edge/${this.id}` : `_topo/0/${this.id}`;
+    return { address: `amqp:/${where}/${name}`, key: `L${name}` };
+  }
+
+  /**
+   * Sends a message on its way. Returns where its further octets go, or null when nobody takes it; `arrival.first`
+   * is the caller's only in that case.
+   */
+  route(arrival: Arrival, source: Source): Sink | null {
+    if (this.#looped(arrival.head.annotations)) return null;
+    const address = this.addresses.get(addressKey(arrival.address, this.id));
+    if (address?.multicast) return new Multicast(address, arrival, source);
+    const sink = address ? forwardToOne(address, arrival, source) : null;
+    return sink ?? this.#viaUplink(address, arrival, source);
+  }
+
+  /** Whether a message to this address, sent here by one of this site's own parts, would find somebody. */
+  reachable(address: Address): boolean {
+    return address.consumers.length > 0;
+  }
+
+  /** What an edge does not know goes up, unless it came from there or is meant for this very router. */
+  #viaUplink(address: Address | undefined, arrival: Arrival, source: Source): Sink | null {
+    const uplink = this.uplink;
+    if (!uplink || uplink.via === arrival.via) return null;
+    if ((address?.key ?? addressKey(arrival.address, this.id)).startsWith('L')) return null;
+    return uplink.deliver(arrival, source);
+  }
+
+  #looped(annotations: RouterAnnotations | null): boolean {
+    return annotations?.trace.includes(`0/${this.id}`) ?? false;
+  }
+}
+
+const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+
+/** A random name of `length` characters, in the alphabet skupper-router uses for its own. */
+export function randomName(length: number, alphabet = `${ALPHANUMERIC}+_`): string {
+  let name = '';
+  for (const octet of randomBytes(length)) name += alphabet[octet % alphabet.length];
+  return name;
+}

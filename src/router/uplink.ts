@@ -1,0 +1,237 @@
+/**
+ * An edge's link to its interior router, seen from the edge (`trace-edge.txt`). While it is the active one, it carries an
+ * anonymous sender for everything the edge does not know, a downlink for the edge's own addresses, address tracking,
+ * and a link for every address that local parts consume or produce.
+ */
+import type { IncomingDelivery } from '../amqp/delivery.ts';
+import { AmqpError, Condition } from '../amqp/error.ts';
+import type { Receiver, Sender } from '../amqp/link.ts';
+import { readBody, readHead, writeAnnotations } from '../amqp/message.ts';
+import { ACCEPTED, type Attach, type Open, terminus } from '../amqp/performatives.ts';
+import type { Session } from '../amqp/session.ts';
+import { described, encode, symbol } from '../amqp/codec.ts';
+import type { SkiffError } from '../errors.ts';
+import { Chunk } from '../net/chunk.ts';
+import type { Address } from './addresses.ts';
+import { ADDRESS_TRACKING, EDGE_DOWNLINK, MESH_DISCOVERY } from './edge-peer.ts';
+import { InboundLink, LINK_CAPACITY } from './inbound.ts';
+import { LinkConsumer } from './outbound.ts';
+import { Peer } from './peer.ts';
+import type { Router } from './router.ts';
+import { LINK_DETACH, linkName } from './streaming-links.ts';
+
+/** Tracking updates the hub may send ahead, as many as skupper-router allows. */
+const TRACKING_CREDIT = 32;
+
+export interface UplinkHooks {
+  onOpened(uplink: Uplink, open: Open): void;
+  onGone(uplink: Uplink, error: SkiffError | null): void;
+}
+
+/** A proxy for one address on the uplink: our receiver for it, our sender to it. */
+interface Proxy {
+  receiver: Receiver | null;
+  sender: Sender | null;
+  /** The sender as a consumer, while the hub says that somebody is there. */
+  consumer: LinkConsumer | null;
+  reachable: boolean;
+}
+
+export class Uplink extends Peer {
+  override readonly isRouter = true;
+  readonly #hooks: UplinkHooks;
+  readonly #proxies = new Map<string, Proxy>();
+  #control: Session | null = null;
+  #data: Session | null = null;
+  #anonymous: LinkConsumer | null = null;
+  #active = false;
+
+  constructor(router: Router, hooks: UplinkHooks) {
+    super(router);
+    this.#hooks = hooks;
+  }
+
+  get active(): boolean {
+    return this.#active;
+  }
+
+  protected override onOpened(open: Open): void {
+    this.#hooks.onOpened(this, open);
+  }
+
+  override onClosed(error: SkiffError | null): void {
+    this.deactivate();
+    this.#hooks.onGone(this, error);
+  }
+
+  /** Makes this the way up: attaches everything an active uplink carries. */
+  activate(): void {
+    if (this.#active) return;
+    this.#active = true;
+    const control = this.#openSession();
+    const data = this.#openSession();
+    this.#control = control;
+    this.#data = data;
+    this.#openDiscovery(control);
+    const anonymous = data.openSender({ name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(null, LINK_DETACH) }, { onDetached: () => {} });
+    this.#openDownlink(data);
+    this.#openTracking(control);
+    this.#anonymous = new LinkConsumer(this, anonymous);
+    this.router.uplink = this.#anonymous;
+    for (const address of [...this.router.addresses.all()]) this.onAddressChange(address);
+  }
+
+  /** Another link takes over, or the connection is gone. Streams under way go on where they are. */
+  deactivate(): void {
+    if (!this.#active) return;
+    this.#active = false;
+    if (this.router.uplink === this.#anonymous) this.router.uplink = null;
+    for (const [key, proxy] of this.#proxies) {
+      if (proxy.consumer) this.router.addresses.removeConsumer(key, proxy.consumer);
+      proxy.consumer = null;
+    }
+    this.#proxies.clear();
+    this.#control?.end();
+    this.#data?.end();
+  }
+
+  /** Keeps the proxies of an address as its local consumers and producers ask. */
+  onAddressChange(address: Address): void {
+    if (!this.#active || !address.mobile) return;
+    const consumed = address.consumers.some((consumer) => consumer.via !== this);
+    const produced = [...address.producers].some((producer) => producer.via !== this);
+    let proxy = this.#proxies.get(address.key);
+    if (!proxy) {
+      if (!consumed && !produced) return;
+      proxy = { receiver: null, sender: null, consumer: null, reachable: false };
+      this.#proxies.set(address.key, proxy);
+    }
+    if (consumed !== (proxy.receiver !== null)) this.#proxyReceiver(address, proxy, consumed);
+    if (produced !== (proxy.sender !== null)) this.#proxySender(address, proxy, produced);
+    if (!proxy.receiver && !proxy.sender) this.#proxies.delete(address.key);
+  }
+
+  protected override onWantsToReceive(session: Session, attach: Attach): void {
+    session.refuse(attach, new AmqpError(Condition.notAllowed, 'an edge router takes no subscriptions from its interior router'));
+  }
+
+  #openSession(): Session {
+    const session = this.connection.openSession();
+    session.onEnded = (error) => {
+      if (this.#active) this.connection.close(new AmqpError(Condition.internalError, `a session of the uplink ended: ${error?.description ?? 'no reason given'}`));
+    };
+    return session;
+  }
+
+  #proxyReceiver(address: Address, proxy: Proxy, wanted: boolean): void {
+    if (!wanted) {
+      proxy.receiver?.detach();
+      proxy.receiver = null;
+      return;
+    }
+    // Not bound as a producer: what comes by it is for the local consumers alone.
+    const link = new InboundLink(this, address.name);
+    proxy.receiver = (this.#data as Session).openReceiver(
+      { name: linkName(), source: terminus(address.name, LINK_DETACH), target: terminus(null, LINK_DETACH) },
+      {
+        onTransfer: (delivery, chunk) => link.onTransfer(delivery, chunk),
+        onDetached: () => {
+          proxy.receiver = null;
+        },
+      },
+    );
+    proxy.receiver.setCapacity(LINK_CAPACITY);
+  }
+
+  #proxySender(address: Address, proxy: Proxy, wanted: boolean): void {
+    if (!wanted) {
+      const sender = proxy.sender;
+      proxy.sender = null;
+      this.#setReachable(address.key, proxy, false);
+      sender?.detach();
+      return;
+    }
+    proxy.sender = (this.#data as Session).openSender(
+      { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(address.name, LINK_DETACH) },
+      {
+        onDetached: () => {
+          this.#setReachable(address.key, proxy, false);
+          proxy.sender = null;
+        },
+      },
+    );
+  }
+
+  #setReachable(key: string, proxy: Proxy, reachable: boolean): void {
+    proxy.reachable = reachable;
+    if (reachable && !proxy.consumer && proxy.sender) {
+      proxy.consumer = new LinkConsumer(this, proxy.sender);
+      this.router.addresses.addConsumer(key, proxy.consumer);
+    } else if (!reachable && proxy.consumer) {
+      const consumer = proxy.consumer;
+      proxy.consumer = null;
+      this.router.addresses.removeConsumer(key, consumer);
+    }
+  }
+
+  #openDownlink(session: Session): void {
+    const link = new InboundLink(this, null);
+    const capabilities = [EDGE_DOWNLINK];
+    const receiver = session.openReceiver(
+      {
+        name: linkName(),
+        source: terminus(this.router.id, { ...LINK_DETACH, capabilities }),
+        target: terminus(null, { ...LINK_DETACH, capabilities }),
+      },
+      { onTransfer: (delivery, chunk) => link.onTransfer(delivery, chunk), onDetached: (error) => this.#refused('the downlink', error) },
+    );
+    receiver.setCapacity(LINK_CAPACITY);
+  }
+
+  #openTracking(session: Session): void {
+    const receiver = session.openReceiver(
+      { name: linkName(), source: terminus(ADDRESS_TRACKING, LINK_DETACH), target: terminus(null, LINK_DETACH) },
+      { onTransfer: (delivery, chunk) => this.#onTracking(delivery, chunk), onDetached: (error) => this.#refused('address tracking', error) },
+    );
+    receiver.setCapacity(TRACKING_CREDIT);
+  }
+
+  /** Says which mesh this edge is in, once; the hub has no use for it unless edges link to each other. */
+  #openDiscovery(session: Session): void {
+    const options = { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(MESH_DISCOVERY, LINK_DETACH) };
+    const sender = session.openSender(options, { onDetached: () => {} });
+    const mesh = this.router.meshId ?? '';
+    const annotations = writeAnnotations({ flags: 0, toOverride: null, ingress: null, trace: [], mesh });
+    const properties = encode(described(0x74, new Map([[symbol('meshid'), mesh]])));
+    const message = Buffer.concat([annotations, properties]);
+    const ignore = (): void => {};
+    const delivery = sender.send(false, { onState: ignore, onLost: ignore, onWritable: ignore, onFinished: ignore });
+    delivery.end(false, new Chunk(message, 0, message.length));
+  }
+
+  #refused(what: string, error: { condition: string; description: string | null } | null): void {
+    if (!this.#active || this.connection.closed) return;
+    this.connection.close(new AmqpError(Condition.notAllowed, `the peer refuses ${what}: ${error?.description ?? error?.condition ?? 'no reason given'}`));
+  }
+
+  /** `[key, true|false]`: an address we send to has come to be beyond the hub, or is gone. */
+  #onTracking(delivery: IncomingDelivery, chunk: Chunk | null): void {
+    const gathered = Buffer.concat([(delivery.context as Buffer | null) ?? Buffer.alloc(0), chunk?.view() ?? Buffer.alloc(0)]);
+    chunk?.release();
+    delivery.context = gathered;
+    if (!delivery.complete || delivery.aborted) return;
+    delivery.update(ACCEPTED, true);
+    try {
+      const head = readHead(gathered, 0, gathered.length, true);
+      const { body } = readBody(gathered.subarray(head?.bareStart ?? 0));
+      if (!Array.isArray(body)) return;
+      const [key, reachable] = body;
+      if (typeof key !== 'string' || typeof reachable !== 'boolean') return;
+      const proxy = this.#proxies.get(key);
+      if (proxy?.sender) this.#setReachable(key, proxy, reachable);
+    } catch (error) {
+      if (!(error instanceof AmqpError)) throw error;
+    }
+  }
+}
+

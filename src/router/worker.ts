@@ -1,0 +1,32 @@
+/** The router thread: takes configuration from the main thread, keeps the parts running, and reports their states. */
+import { parentPort } from 'node:worker_threads';
+import { setLogSink } from '../log.ts';
+import { Parts } from '../tcp/parts.ts';
+import type { RouterEvent, RouterRequest } from './protocol.ts';
+
+const port = parentPort;
+if (!port) throw new Error('this is a worker thread');
+
+const send = (event: RouterEvent): void => port.postMessage(event);
+setLogSink((record) => send({ type: 'log', record }));
+
+let parts: Parts | null = null;
+
+port.on('message', (request: RouterRequest) => {
+  switch (request.type) {
+    case 'start':
+      parts = new Parts(request.identity, (states) => send({ type: 'states', states }));
+      return;
+    case 'apply': {
+      const { seq } = request;
+      void parts?.apply(request.put, request.remove).then(() => send({ type: 'applied', seq }));
+      return;
+    }
+    case 'stop':
+      void Promise.resolve(parts?.stop(request.withinMs)).then(() => {
+        send({ type: 'stopped' });
+        port.close();
+      });
+      return;
+  }
+});

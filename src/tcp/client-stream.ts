@@ -1,0 +1,48 @@
+/** A client's connection to a listener: it opens the stream, and takes the reply on an address of its own. */
+import type { Socket } from 'node:net';
+import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
+import type { Router } from '../router/router.ts';
+import { openingOf, takeBody } from './encapsulation.ts';
+import { TcpStream } from './stream.ts';
+
+export class ClientStream extends TcpStream implements Consumer {
+  readonly via = null;
+  readonly outstanding = 0;
+  readonly #router: Router;
+  readonly #reply: { address: string; key: string };
+  readonly #done: (stream: ClientStream) => void;
+  #replied = false;
+
+  constructor(socket: Socket, router: Router, routingKey: string, done: (stream: ClientStream) => void) {
+    super();
+    this.#router = router;
+    this.#done = done;
+    this.#reply = router.newReplyAddress();
+    router.addresses.addConsumer(this.#reply.key, this);
+    this.attach(socket);
+    const sink = router.route(openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }), this);
+    if (sink) this.sendTo(sink);
+    else this.fail();
+  }
+
+  /** The reply stream. */
+  deliver(arrival: Arrival, source: Source): Sink {
+    const body = this.#replied || this.over ? null : takeBody(arrival);
+    if (body === null) {
+      arrival.first.release();
+      const error = { condition: 'amqp:not-allowed', description: 'not the reply to an open stream' };
+      queueMicrotask(() => source.onOutcome({ outcome: 'rejected', error }, true));
+      return DISCARD;
+    }
+    this.#replied = true;
+    this.receiveFrom(source, arrival.settled);
+    if (body.length > 0) this.write(body);
+    else body.release();
+    return this;
+  }
+
+  protected override onOver(): void {
+    this.#router.addresses.removeConsumer(this.#reply.key, this);
+    this.#done(this);
+  }
+}

@@ -1,0 +1,43 @@
+/** How a TCP connection is wrapped in messages: what its first message says, and where its octets begin. */
+import { int } from '../amqp/codec.ts';
+import { AnnotationFlag, NULL_BODY, streamStart, writeStreamHead } from '../amqp/message.ts';
+import { Chunk } from '../net/chunk.ts';
+import type { Arrival } from '../router/forwarding.ts';
+
+const CONTENT_TYPE = 'application/octet-stream';
+/** A stream's window is kept end to end, so nothing on the way need hold it back. */
+const STREAM_FLAGS = AnnotationFlag.streaming | AnnotationFlag.q2Disabled;
+/** The version of this encapsulation, in the application property `V`. */
+const ENCAPSULATION_VERSION = 1;
+
+/** The chunk of a stream's first message, moved on to its bare octets; null when the message is no stream. */
+export function takeBody(arrival: Arrival): Chunk | null {
+  const { first, bodyOffset, head } = arrival;
+  if (head.contentType !== CONTENT_TYPE) return null;
+  const start = streamStart(first.buffer, first.start + bodyOffset, first.end);
+  if (start < 0) return null;
+  first.start = start;
+  first.headroom = 0;
+  return first;
+}
+
+/**
+ * The message that opens a stream to `to`. A client's names where the reply is awaited (`replyTo`), and the record of
+ * the connection (`correlationId`), to which the server's side adds what it knows.
+ */
+export function openingOf(to: string, reply: { replyTo: string; correlationId: string } | null): Arrival {
+  const applicationProperties = new Map([['V', int(ENCAPSULATION_VERSION)]]);
+  const octets = writeStreamHead({ to, ...reply, contentType: CONTENT_TYPE, applicationProperties });
+  const head = {
+    annotations: { flags: STREAM_FLAGS, toOverride: null, ingress: null, trace: [], mesh: null },
+    bareStart: 0,
+    to,
+    subject: null,
+    replyTo: reply?.replyTo ?? null,
+    correlationId: reply?.correlationId ?? null,
+    contentType: CONTENT_TYPE,
+    bodyStart: octets.length - NULL_BODY.length,
+  };
+  const first = new Chunk(octets, 0, octets.length);
+  return { head, first, bodyOffset: head.bodyStart, complete: false, settled: false, address: to, byLink: false, via: null };
+}

@@ -1,0 +1,133 @@
+/**
+ * The running parts of a router: accesses, links, listeners and connectors, each under its kind and name. A change is
+ * a difference: what it does not name goes on undisturbed.
+ */
+import { Access } from '../router/access.ts';
+import { ContainerIds } from '../router/container-ids.ts';
+import { Link } from '../router/link.ts';
+import type { PartConfig, PartKind, PartState, RouterIdentity } from '../router/protocol.ts';
+import { Router } from '../router/router.ts';
+import { Connector } from './connector.ts';
+import { Listener } from './listener.ts';
+
+/** States are gathered for this long before they go up, in milliseconds. */
+const REPORT_WITHIN = 50;
+
+type Part = Access | Link | Listener | Connector;
+
+export class Parts {
+  readonly #router: Router;
+  readonly #ids = new ContainerIds();
+  readonly #parts = new Map<string, Part>();
+  readonly #report: (states: PartState[]) => void;
+  readonly #changed = new Map<string, PartState>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(identity: RouterIdentity, report: (states: PartState[]) => void) {
+    this.#router = new Router(identity);
+    this.#report = report;
+    this.#router.addresses.onChange = (address) => {
+      for (const link of this.#links()) link.uplink?.onAddressChange(address);
+    };
+  }
+
+  /** Applies a difference; resolves when each access and listener it names has been tried once. */
+  async apply(put: PartConfig[], remove: { kind: PartKind; name: string }[]): Promise<void> {
+    for (const { kind, name } of remove) this.#take(keyOf(kind, name));
+    const tries = put.map((config) => this.#put(config));
+    await Promise.all(tries);
+    this.#flush();
+  }
+
+  /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
+  async stop(withinMs: number): Promise<void> {
+    const parts = [...this.#parts.values()];
+    for (const part of parts) if (part instanceof Listener) part.close(false);
+    const deadline = performance.now() + withinMs * DRAIN_SHARE;
+    while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
+    const connections = parts.flatMap((part) => (part instanceof Access || part instanceof Link ? part.connections : []));
+    for (const key of [...this.#parts.keys()]) this.#take(key, true);
+    this.#ids.close();
+    const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
+    while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
+    for (const connection of connections) connection.destroy();
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  #put(config: PartConfig): Promise<void> {
+    const key = keyOf(config.kind, config.name);
+    this.#take(key);
+    const report = (state: PartState): void => this.#note(key, state);
+    switch (config.kind) {
+      case 'access': {
+        const access = new Access(config, this.#router, this.#ids, report);
+        this.#parts.set(key, access);
+        return access.open();
+      }
+      case 'link': {
+        const link = new Link(config, this.#router, { report, onUplinkChange: () => this.#electUplink() });
+        this.#parts.set(key, link);
+        link.start();
+        return Promise.resolve();
+      }
+      case 'listener': {
+        const listener = new Listener(config, this.#router, report);
+        this.#parts.set(key, listener);
+        return listener.settled;
+      }
+      case 'connector':
+        this.#parts.set(key, new Connector(config, this.#router, report));
+        return Promise.resolve();
+    }
+  }
+
+  /** Streams of a part that is taken away go on to their end: only the offer ends. A stop cuts them. */
+  #take(key: string, cut = false): void {
+    const part = this.#parts.get(key);
+    if (!part) return;
+    this.#parts.delete(key);
+    this.#changed.delete(key);
+    part.close(cut);
+  }
+
+  #links(): Link[] {
+    return [...this.#parts.values()].filter((part) => part instanceof Link);
+  }
+
+  /** One uplink is active, the cheapest that is connected; the others stand by (an edge uses one at a time). */
+  #electUplink(): void {
+    const links = this.#links().filter((link) => link.uplink !== null);
+    let best: Link | null = null;
+    for (const link of links) if (!best || link.config.cost < best.config.cost) best = link;
+    for (const link of links) if (link !== best) link.uplink?.deactivate();
+    best?.uplink?.activate();
+    for (const link of links) link.showActive();
+  }
+
+  #note(key: string, state: PartState): void {
+    this.#changed.set(key, state);
+    this.#timer ??= setTimeout(() => this.#flush(), REPORT_WITHIN);
+  }
+
+  #flush(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#changed.size === 0) return;
+    const states = [...this.#changed.values()];
+    this.#changed.clear();
+    this.#report(states);
+  }
+}
+
+/** Of the time for a stop, the share that streams have to end by themselves. */
+const DRAIN_SHARE = 0.8;
+
+function keyOf(kind: PartKind, name: string): string {
+  return `${kind}/${name}`;
+}
+
+function hasStreams(part: Part): boolean {
+  return (part instanceof Listener && part.connectionsOpen > 0) || (part instanceof Connector && part.outstanding > 0);
+}
+
+const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -1,0 +1,253 @@
+/**
+ * A TCP connection as two streams of messages, one each way, in skupper-router's manner (wire/README, `trace-edge*.txt`):
+ * octets read from the socket go out as a delivery that ends with the socket's end of input, and a delivery that comes
+ * in is written to the socket. The consuming end says how far it has written; the producing end reads no further
+ * than a window ahead of that.
+ */
+import type { Socket } from 'node:net';
+import { ACCEPTED, type DeliveryState, isTerminal, MODIFIED_FAILED } from '../amqp/performatives.ts';
+import type { Chunk } from '../net/chunk.ts';
+import { PayloadSlab, readInto } from '../net/reading.ts';
+import type { Sink, Source } from '../router/forwarding.ts';
+
+/** Octets that may be under way, read here and not yet written there. */
+export const WINDOW = 1024 * 1024;
+/** Octets written after which the producing end is told. */
+export const ACKNOWLEDGE_EVERY = 512 * 1024;
+/** The most octets of one read: what fits one of our own frames. */
+const READ_LIMIT = 64 * 1024 - 80;
+/** Octets that never wait here: a peer that sends so far ahead does not keep to the window. */
+const MOST_WAITING = 2 * WINDOW;
+/** Octets waiting in the socket above which further ones are moved out of the slabs they came in. */
+const KEEP_IN_SLABS = 128 * 1024;
+
+export abstract class TcpStream implements Sink, Source {
+  /** Ahead of the socket on the server's side, which is connected later. */
+  protected socket: Socket | null = null;
+  #slab: PayloadSlab | null = null;
+  /** Where octets of the socket go; null before and after. */
+  #out: Sink | null = null;
+  #outEnded = false;
+  #outDone = false;
+  #read = 0;
+  #acknowledged = 0;
+  /** The other side says no more how far it is: it has everything, or wants nothing. */
+  #windowOff = false;
+  #inputEnded = false;
+  /** Whoever sends us what we write. */
+  #in: Source | null = null;
+  #inSettled = false;
+  #inEnded = false;
+  #inDone = false;
+  #written = 0;
+  #unacknowledged = 0;
+  #paused = false;
+  #over = false;
+
+  /** The stream is over, in both directions; called once. */
+  protected abstract onOver(): void;
+
+  /** Both directions are still to be finished, or one. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Reads the socket from now on; to be called in the event that brought it. */
+  protected attach(socket: Socket): void {
+    this.socket = socket;
+    const slab = new PayloadSlab(READ_LIMIT);
+    this.#slab = slab;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 60_000);
+    readInto(
+      socket,
+      () => slab.next(),
+      (octets) => this.#onOctets(slab.take(octets)),
+    );
+    socket.on('end', () => this.#onInputEnd());
+    socket.on('error', () => this.fail());
+    socket.on('close', () => this.#onClose());
+    if (!this.#out) this.#pause();
+  }
+
+  /** Gives the socket's octets somewhere to go. */
+  protected sendTo(sink: Sink): void {
+    if (this.#over) {
+      sink.end(true);
+      return;
+    }
+    this.#out = sink;
+    this.#updateReading();
+    if (this.#inputEnded) this.#endOutput();
+  }
+
+  /** Takes what comes in from now on as sent by `source`. */
+  protected receiveFrom(source: Source, settled: boolean): void {
+    this.#in = source;
+    this.#inSettled = settled;
+    if (this.#over) this.#refuseInput();
+  }
+
+  /** Ends everything at once, as a reset does: nothing more is wanted or can be had. */
+  fail(): void {
+    if (this.#over) return;
+    this.#over = true;
+    const { socket } = this;
+    this.#refuseInput();
+    this.#outEnded = true;
+    this.#out?.end(true);
+    if (socket && !socket.destroyed) socket.resetAndDestroy();
+    this.#slab?.release();
+    this.#slab = null;
+    this.onOver();
+  }
+
+  // As the source of what the socket reads.
+
+  onOutcome(state: DeliveryState, settled: boolean): void {
+    if (this.#over) return;
+    if (state.outcome === 'received') {
+      if (state.sectionOffset > this.#acknowledged) this.#acknowledged = state.sectionOffset;
+    } else if (state.outcome === 'accepted') {
+      this.#outDone = true;
+    } else {
+      // Anything else means that the other side is gone.
+      this.fail();
+      return;
+    }
+    if (settled || isTerminal(state)) this.#windowOff = true;
+    this.#updateReading();
+    this.#checkOver();
+  }
+
+  onWritable(): void {
+    this.#updateReading();
+  }
+
+  // As the sink of what is written to the socket.
+
+  get blocked(): boolean {
+    return false;
+  }
+
+  write(chunk: Chunk): void {
+    const { socket } = this;
+    if (this.#over || !socket || this.#inEnded) {
+      chunk.release();
+      return;
+    }
+    const octets = chunk.length;
+    if (socket.writableLength > MOST_WAITING) {
+      chunk.release();
+      this.fail();
+      return;
+    }
+    if (socket.writableLength > KEEP_IN_SLABS) chunk.compact();
+    socket.write(chunk.view(), () => {
+      chunk.release();
+      this.#onWritten(octets);
+    });
+  }
+
+  end(settled: boolean): void {
+    if (this.#over || this.#inEnded) return;
+    this.#inEnded = true;
+    this.#inSettled ||= settled;
+    // A stream that ends settled while ours has not ended was given up: its socket is gone (`conn 3` of the trace).
+    if (settled && !this.#outEnded) {
+      this.fail();
+      return;
+    }
+    this.socket?.end(() => {
+      if (this.#over) return;
+      this.#inDone = true;
+      if (!this.#inSettled) this.#in?.onOutcome(ACCEPTED, true);
+      this.#inSettled = true;
+      this.#checkOver();
+    });
+  }
+
+  abort(): void {
+    this.#inSettled = true;
+    this.fail();
+  }
+
+  #onOctets(chunk: Chunk): boolean {
+    if (this.#over || !this.#out) {
+      chunk.release();
+      return false;
+    }
+    this.#read += chunk.length;
+    this.onSent(chunk.length);
+    this.#out.write(chunk);
+    this.#updateReading();
+    return !this.#paused;
+  }
+
+  /** Octets of the socket have gone out. */
+  protected onSent(_octets: number): void {}
+
+  #onInputEnd(): void {
+    this.#inputEnded = true;
+    if (this.#out) this.#endOutput();
+  }
+
+  #endOutput(): void {
+    if (this.#outEnded || this.#over) return;
+    this.#outEnded = true;
+    // When the other direction is finished, nothing is left to be told: the end is settled (reply of the trace).
+    const settled = this.#inDone;
+    this.#out?.end(settled);
+    if (settled) this.#outDone = true;
+    this.#checkOver();
+  }
+
+  #onWritten(octets: number): void {
+    if (this.#over) return;
+    this.#written += octets;
+    this.#unacknowledged += octets;
+    if (this.#unacknowledged < ACKNOWLEDGE_EVERY || this.#inSettled || this.#inEnded) return;
+    this.#unacknowledged = 0;
+    this.#in?.onOutcome({ outcome: 'received', sectionNumber: 0, sectionOffset: this.#written }, false);
+  }
+
+  /** The one place that decides whether the socket is read. */
+  #updateReading(): void {
+    if (this.#over || !this.socket || this.#inputEnded) return;
+    const windowFull = !this.#windowOff && this.#read - this.#acknowledged >= WINDOW;
+    const wanted = this.#out !== null && !this.#out.blocked && !windowFull;
+    if (!wanted) this.#pause();
+    else if (this.#paused) {
+      this.#paused = false;
+      this.socket.resume();
+    }
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.socket?.pause();
+  }
+
+  #refuseInput(): void {
+    const source = this.#in;
+    this.#in = null;
+    if (source && !this.#inSettled) source.onOutcome(MODIFIED_FAILED, false);
+    this.#inSettled = true;
+  }
+
+  #checkOver(): void {
+    if (this.#over || !this.#outEnded || !this.#outDone || !this.#inDone) return;
+    this.#over = true;
+    this.#slab?.release();
+    this.#slab = null;
+    this.socket?.destroySoon();
+    this.onOver();
+  }
+
+  #onClose(): void {
+    // A socket that closed with everything said is only waiting for the other side's word.
+    if (this.#over || (this.#outEnded && this.#inDone)) return;
+    this.fail();
+  }
+}
