@@ -1,0 +1,41 @@
+/**
+ * The schema of skiff.db, as the steps that lead to it. They are numbered by their place and only ever added to.
+ * A step must leave the database readable by the release before it: add tables and columns, never take any away.
+ */
+import { log } from '../log.ts';
+import type { Sqlite } from './sqlite.ts';
+
+const migrations: string[] = [
+  `CREATE TABLE facts (
+     name TEXT PRIMARY KEY,
+     value TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE documents (
+     kind TEXT NOT NULL,
+     name TEXT NOT NULL,
+     api_version TEXT NOT NULL,
+     labels TEXT NOT NULL,
+     annotations TEXT NOT NULL,
+     spec TEXT NOT NULL,
+     origin TEXT NOT NULL CHECK (origin IN ('local', 'fleet', 'link')),
+     generation INTEGER NOT NULL,
+     created_at INTEGER NOT NULL,
+     updated_at INTEGER NOT NULL,
+     PRIMARY KEY (kind, name)
+   ) STRICT, WITHOUT ROWID;`,
+];
+
+export function migrate(db: Sqlite): void {
+  const version = db.pragma('user_version', { simple: true }) as number;
+  if (version > migrations.length) {
+    log.warn('store', 'the database was written by a newer release', { schema: version, known: migrations.length });
+    return;
+  }
+  for (let step = version; step < migrations.length; step++) {
+    db.transaction(() => {
+      db.exec(migrations[step]);
+      db.pragma(`user_version = ${step + 1}`);
+    })();
+  }
+}

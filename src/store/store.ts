@@ -1,0 +1,123 @@
+/**
+ * What a site keeps on disk: `skiff.db` in its data directory, held by one process at a time.
+ */
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
+import { DocumentRepository } from './documents.ts';
+import { FactRepository } from './facts.ts';
+import { DirectoryLock, type LockOptions } from './lock.ts';
+import { migrate } from './migrations.ts';
+import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
+
+const databaseName = 'skiff.db';
+const badPrefix = `${databaseName}.bad-`;
+
+export class Store {
+  readonly documents: DocumentRepository;
+  readonly facts: FactRepository;
+  readonly directory: string;
+  readonly #db: Sqlite;
+  readonly #lock: DirectoryLock;
+
+  private constructor(directory: string, db: Sqlite, lock: DirectoryLock) {
+    this.directory = directory;
+    this.#db = db;
+    this.#lock = lock;
+    this.documents = new DocumentRepository(db);
+    this.facts = new FactRepository(db);
+  }
+
+  /** Makes the data directory and the database where there are none. */
+  static open(directory: string, options: LockOptions): Store {
+    try {
+      makeDirectory(directory);
+    } catch (error) {
+      throw storeError(error, directory);
+    }
+    const lock = DirectoryLock.take(directory, options);
+    const file = join(directory, databaseName);
+    try {
+      return new Store(directory, openDatabase(file, lock.afterCrash), lock);
+    } catch (error) {
+      lock.release();
+      throw storeError(error, file);
+    }
+  }
+
+  static exists(directory: string): boolean {
+    return existsSync(join(directory, databaseName));
+  }
+
+  /** All of `work` or nothing; on disk when it returns. */
+  transaction<T>(work: () => T): T {
+    try {
+      return this.#db.transaction(work).immediate();
+    } catch (error) {
+      throw storeError(error, join(this.directory, databaseName));
+    }
+  }
+
+  /** Damaged databases that were moved aside and still lie in the directory. */
+  movedAside(): string[] {
+    return readdirSync(this.directory)
+      .filter((name) => name.startsWith(badPrefix) && !/-(wal|shm)$/.test(name))
+      .map((name) => join(this.directory, name))
+      .sort();
+  }
+
+  close(): void {
+    this.#db.close();
+    this.#lock.release();
+  }
+}
+
+/** Node's own way to make the parents too never returns where a parent is there and takes nothing, as in /proc. */
+function makeDirectory(directory: string): void {
+  if (existsSync(directory)) return;
+  makeDirectory(dirname(directory));
+  mkdirSync(directory, { mode: 0o700 });
+}
+
+function openDatabase(file: string, check: boolean): Sqlite {
+  try {
+    return prepare(file, check);
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+    moveAside(file, (error as Error).message);
+    return prepare(file, false);
+  }
+}
+
+function prepare(file: string, check: boolean): Sqlite {
+  const db = openSqlite(file, 0);
+  try {
+    // The copies that SQLite makes beside it (-wal, -shm) take over its mode.
+    chmodSync(file, 0o600);
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = FULL');
+    db.pragma('foreign_keys = ON');
+    if (check) quickCheck(db);
+    migrate(db);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function quickCheck(db: Sqlite): void {
+  const finding = db.pragma('quick_check(1)', { simple: true }) as string;
+  if (finding !== 'ok') throw Object.assign(new Error(finding), { code: 'SQLITE_CORRUPT' });
+}
+
+/** The file is kept, with its log: somebody may still want to read it. */
+function moveAside(file: string, reason: string): void {
+  const aside = join(file, '..', `${badPrefix}${new Date().toISOString().replaceAll(':', '')}`);
+  for (const suffix of ['', '-wal', '-shm']) {
+    if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
+  }
+  const error = new SkiffError('database-damaged', `the database is damaged and was moved aside: ${reason} (${aside})`);
+  log.error('store', error.message, { code: error.code });
+}
