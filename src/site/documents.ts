@@ -1,0 +1,146 @@
+/**
+ * The documents of a site: what is applied is judged together with what is there, then written in one transaction.
+ * It serves a running site and a stopped one alike.
+ */
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { type ErrorFact, SkiffError } from '../errors.ts';
+import type { Store } from '../store/store.ts';
+import { DocumentsError } from './problems.ts';
+import type { ReadDocument } from './read.ts';
+import { keyOf, type Origin, type Reference, type Resource, type ResourceKey } from './resources.ts';
+import { judgeSet } from './rules.ts';
+
+export interface Change extends Reference {
+  action: 'added' | 'changed' | 'unchanged' | 'deleted';
+}
+
+const owners: Record<Origin, string> = {
+  local: 'this site itself',
+  fleet: 'the fleet controller',
+  link: 'the other end of a link',
+};
+
+export class Documents {
+  readonly #store: Store;
+  readonly #now: () => number;
+  #resources: ReadonlyMap<ResourceKey, Resource>;
+  #siteId: string | undefined;
+
+  constructor(store: Store, now: () => number) {
+    this.#store = store;
+    this.#now = now;
+    // Every document was validated before it was written, which is what its type says.
+    const stored = store.documents.all() as unknown as Resource[];
+    this.#resources = new Map(stored.map((resource) => [keyOf(resource), resource]));
+    this.#siteId = store.facts.get('site-id');
+  }
+
+  /** The UUID of the site: made with its first Site document and kept for life, whatever becomes of that document. */
+  get siteId(): string | undefined {
+    return this.#siteId;
+  }
+
+  get site(): Resource<'Site'> | undefined {
+    return this.all().find((resource) => resource.kind === 'Site');
+  }
+
+  all(): Resource[] {
+    return [...this.#resources.values()];
+  }
+
+  get(reference: Reference): Resource | undefined {
+    return this.#resources.get(keyOf(reference));
+  }
+
+  /** Adds and changes, all or none; nothing is taken away. */
+  apply(documents: ReadDocument[], origin: Origin): Change[] {
+    const result = new Map(this.#resources);
+    const changes: Change[] = [];
+    const problems: ErrorFact[] = [];
+    for (const document of documents) {
+      const before = this.get(document);
+      const after = this.#resourceOf(document, before, origin);
+      const action = !before ? 'added' : after === before ? 'unchanged' : 'changed';
+      if (before && before.origin !== origin && action !== 'unchanged') problems.push(ownedByOther(before));
+      result.set(keyOf(after), after);
+      changes.push({ kind: document.kind, name: document.name, action });
+    }
+    const places = new Map(documents.map((document) => [keyOf(document), document]));
+    problems.push(...judgeSet([...result.values()], places), ...this.#judgeIdentity(documents));
+    if (problems.length) throw new DocumentsError(problems);
+
+    const newSite = documents.find(({ kind }) => kind === 'Site');
+    const siteId = this.#siteId ?? (newSite && (newSite.uid ?? randomUUID()));
+    this.#store.transaction(() => {
+      if (siteId !== undefined && siteId !== this.#siteId) this.#store.facts.set('site-id', siteId);
+      for (const change of changes.filter(({ action }) => action !== 'unchanged')) {
+        this.#store.documents.put(result.get(keyOf(change)) as Resource as never);
+      }
+    });
+    this.#resources = result;
+    this.#siteId = siteId;
+    return changes;
+  }
+
+  /** Takes the documents away, all or none. */
+  delete(references: Reference[], origin: Origin): Change[] {
+    const result = new Map(this.#resources);
+    const problems: ErrorFact[] = [];
+    const missing: string[] = [];
+    for (const reference of references) {
+      const before = this.get(reference);
+      if (!before) missing.push(`${reference.kind} "${reference.name}"`);
+      else if (before.origin !== origin) problems.push(ownedByOther(before));
+      result.delete(keyOf(reference));
+    }
+    if (missing.length) {
+      throw new SkiffError('not-found', `there is no ${missing.join(', no ')}`, { hint: 'Nothing was changed' });
+    }
+    if (problems.length) throw new DocumentsError(problems);
+    this.#store.transaction(() => {
+      for (const { kind, name } of references) this.#store.documents.remove(kind, name);
+    });
+    this.#resources = result;
+    return references.map(({ kind, name }) => ({ kind, name, action: 'deleted' }));
+  }
+
+  /** `before` itself when the document says nothing new. */
+  #resourceOf(document: ReadDocument, before: Resource | undefined, origin: Origin): Resource {
+    const { kind, name, apiVersion, labels, annotations, spec } = document;
+    const sameSpec = before !== undefined && isDeepStrictEqual(before.spec, spec);
+    const sameLabels = isDeepStrictEqual([before?.labels, before?.annotations], [labels, annotations]);
+    if (sameSpec && sameLabels) return before;
+    const now = this.#now();
+    return {
+      kind,
+      name,
+      apiVersion,
+      labels,
+      annotations,
+      spec,
+      origin,
+      generation: (before?.generation ?? 0) + (sameSpec ? 0 : 1),
+      createdAt: before?.createdAt ?? now,
+      updatedAt: now,
+    } as unknown as Resource;
+  }
+
+  #judgeIdentity(documents: ReadDocument[]): ErrorFact[] {
+    return documents
+      .filter(({ kind, uid }) => kind === 'Site' && uid && this.#siteId && uid !== this.#siteId)
+      .map(({ name, uid, place }) => ({
+        code: 'conflict',
+        message: `Site "${name}": this site is ${this.#siteId} for life and cannot become ${uid} (${place(['metadata', 'uid'])})`,
+        hint: 'Leave metadata.uid out, or use another data directory',
+      }));
+  }
+}
+
+function ownedByOther({ kind, name, origin }: Resource): ErrorFact {
+  return {
+    code: 'wrong-origin',
+    message: `${kind} "${name}" is owned by ${owners[origin]} (origin "${origin}")`,
+    hint: 'Change it there',
+  };
+}

@@ -1,0 +1,219 @@
+/**
+ * The kinds of documents and their fields: Skupper's (skupper.io/v2alpha1), with its types, defaults and rules.
+ * A field that does not act here is refused by name rather than kept in silence.
+ */
+import { isIP } from 'node:net';
+import type { Kind } from './resources.ts';
+import type { Check, Field, Fields } from './schema.ts';
+
+export interface KindDefinition {
+  kind: Kind;
+  apiVersion: string;
+  /** What it may be called on a command line, in lower case. */
+  names: string[];
+  /** Whether its fields are under `spec` or, as a Secret's, beside `metadata`. */
+  body: 'spec' | 'document';
+  fields: Fields;
+}
+
+export const skupper = 'skupper.io/v2alpha1';
+export const skiff = 'skiff/v1alpha1';
+
+/** Annotations under this prefix are ours: shown in what we print, not taken from what comes in. */
+export const ownAnnotations = 'skiff/';
+
+const notYet = 'is not supported yet';
+const kubernetesOnly = 'cannot apply on a device: it needs Kubernetes';
+
+const isHost: Check<string> = (value) =>
+  isIP(value) || /^[a-z0-9]+([-.][a-z0-9]+)*$/.test(value)
+    ? undefined
+    : 'must be a valid IP address or host name in lower case';
+
+const between =
+  (lowest: number, highest: number): Check<number> =>
+  (value) =>
+    value >= lowest && value <= highest ? undefined : `must be a number from ${lowest} to ${highest}`;
+
+const oneOf =
+  (...values: string[]): Check<string> =>
+  (value) =>
+    values.includes(value) ? undefined : `must be one of ${values.join(', ')}`;
+
+const noSetting: Check<object> = (settings) => {
+  const names = Object.keys(settings);
+  return names.length ? `not supported yet: ${names.join(', ')}` : undefined;
+};
+
+const linkAccess: Check<string> = (value) => {
+  if (value === 'none') return undefined;
+  return value === 'default' ? `"default" ${notYet}; declare a RouterAccess` : `"${value}" ${kubernetesOnly}`;
+};
+
+const text: Field = { type: 'string' };
+const settings: Field = { type: 'map', check: noSetting };
+const requiredText: Field = { type: 'string', required: true };
+const requiredHost: Field = { type: 'string', required: true, check: isHost };
+const port: Field = { type: 'integer', required: true, check: between(1, 65535) };
+const tcpOnly: Field = { type: 'string', check: oneOf('tcp') };
+const podNames: Field = { type: 'boolean', refused: kubernetesOnly };
+
+export const kinds: Record<Kind, KindDefinition> = {
+  Site: {
+    kind: 'Site',
+    apiVersion: skupper,
+    names: ['site', 'sites', 'st'],
+    body: 'spec',
+    fields: {
+      edge: { type: 'boolean' },
+      linkAccess: { type: 'string', check: linkAccess },
+      ha: { type: 'boolean', refused: notYet },
+      defaultIssuer: { type: 'string', refused: notYet },
+      serviceAccount: { type: 'string', refused: kubernetesOnly },
+      settings,
+    },
+  },
+  RouterAccess: {
+    kind: 'RouterAccess',
+    apiVersion: skupper,
+    names: ['routeraccess', 'routeraccesses'],
+    body: 'spec',
+    fields: {
+      roles: {
+        type: 'list',
+        required: true,
+        notEmpty: true,
+        items: {
+          type: 'object',
+          fields: {
+            name: { type: 'string', required: true, check: oneOf('inter-router', 'edge', 'normal') },
+            port: { type: 'integer', check: between(0, 65535) },
+          },
+        },
+      },
+      tlsCredentials: text,
+      bindHost: { type: 'string', check: isHost },
+      subjectAlternativeNames: { type: 'list', items: { type: 'string', check: isHost } },
+      generateTlsCredentials: { type: 'boolean', refused: notYet },
+      issuer: { type: 'string', refused: notYet },
+      accessType: { type: 'string', refused: kubernetesOnly },
+      settings,
+    },
+  },
+  Link: {
+    kind: 'Link',
+    apiVersion: skupper,
+    names: ['link', 'links', 'ln'],
+    body: 'spec',
+    fields: {
+      endpoints: {
+        type: 'list',
+        required: true,
+        items: {
+          type: 'object',
+          fields: {
+            name: requiredText,
+            host: requiredHost,
+            port: { type: 'numeric string', required: true, check: between(1, 65535) },
+            group: text,
+          },
+        },
+      },
+      tlsCredentials: text,
+      cost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      settings,
+    },
+  },
+  Listener: {
+    kind: 'Listener',
+    apiVersion: skupper,
+    names: ['listener', 'listeners', 'lnr'],
+    body: 'spec',
+    fields: {
+      routingKey: requiredText,
+      host: requiredHost,
+      port,
+      type: tcpOnly,
+      // Accepted: it only tells what flow records are to show.
+      observer: { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') },
+      tlsCredentials: { type: 'string', refused: notYet },
+      exposePodsByName: podNames,
+      settings,
+    },
+  },
+  Connector: {
+    kind: 'Connector',
+    apiVersion: skupper,
+    names: ['connector', 'connectors', 'cnr'],
+    body: 'spec',
+    fields: {
+      routingKey: requiredText,
+      host: { ...requiredHost, unless: 'selector' },
+      port,
+      type: tcpOnly,
+      selector: { type: 'string', refused: kubernetesOnly },
+      tlsCredentials: { type: 'string', refused: notYet },
+      useClientCert: { type: 'boolean', refused: notYet },
+      verifyHostname: { type: 'boolean', refused: notYet },
+      includeNotReadyPods: podNames,
+      exposePodsByName: podNames,
+      settings,
+    },
+  },
+  Secret: {
+    kind: 'Secret',
+    apiVersion: 'v1',
+    names: ['secret', 'secrets'],
+    body: 'document',
+    fields: {
+      type: { type: 'string', check: oneOf('kubernetes.io/tls', 'Opaque') },
+      data: { type: 'map' },
+      stringData: { type: 'map' },
+      immutable: { type: 'ignored' },
+    },
+  },
+};
+
+/** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
+export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
+  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken', 'Certificate'),
+  ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
+  ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
+  ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),
+};
+
+function reasons(apiVersion: string, reason: string, ...names: string[]) {
+  return Object.fromEntries(names.map((name) => [name, { apiVersion, reason }]));
+}
+
+/** What every document may have in its metadata; what is not read is what Kubernetes and Skupper write there. */
+export const metadataFields: Fields = {
+  name: {
+    type: 'string',
+    required: true,
+    check: (value) =>
+      /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(value)
+        ? undefined
+        : 'must be lower-case letters, digits and "-", with a letter or digit at both ends',
+  },
+  labels: { type: 'map' },
+  annotations: { type: 'map' },
+  uid: text,
+  namespace: text,
+  creationTimestamp: { type: 'ignored' },
+  deletionGracePeriodSeconds: { type: 'ignored' },
+  deletionTimestamp: { type: 'ignored' },
+  finalizers: { type: 'ignored' },
+  generateName: { type: 'ignored' },
+  generation: { type: 'ignored' },
+  managedFields: { type: 'ignored' },
+  ownerReferences: { type: 'ignored' },
+  resourceVersion: { type: 'ignored' },
+  selfLink: { type: 'ignored' },
+};
+
+/** The kind that a command line calls `word`, in singular, plural or short form. */
+export function kindNamed(word: string): Kind | undefined {
+  const lower = word.toLowerCase();
+  return Object.values(kinds).find((definition) => definition.names.includes(lower))?.kind;
+}

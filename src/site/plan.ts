@@ -1,0 +1,136 @@
+/**
+ * Documents → what the router is to run: who it is, its parts, and the documents that cannot become parts and why.
+ */
+import type { ErrorFact } from '../errors.ts';
+import type { PartConfig, PartKind, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import { keyOf, type Resource, type ResourceKey } from './resources.ts';
+import { hostOf, portOf } from './rules.ts';
+import { tlsMaterial } from './secret.ts';
+
+/** `kind/name` of a part. */
+export type PartKey = string;
+
+export interface Plan {
+  /** null: there is no Site, and nothing to run. */
+  identity: RouterIdentity | null;
+  parts: Map<PartKey, PartConfig>;
+  /** The parts of each document that became any, by key. */
+  partsOf: Map<ResourceKey, PartKey[]>;
+  ownerOf: Map<PartKey, ResourceKey>;
+  /** Why a document became no part. */
+  problems: Map<ResourceKey, ErrorFact>;
+}
+
+export const nothing: Plan = emptyPlan(null);
+
+function emptyPlan(identity: RouterIdentity | null): Plan {
+  return { identity, parts: new Map(), partsOf: new Map(), ownerOf: new Map(), problems: new Map() };
+}
+
+export function partKey(part: { kind: PartKind; name: string }): PartKey {
+  return `${part.kind}/${part.name}`;
+}
+
+/** What stands in a document's way; becomes the message of its condition. */
+class Obstacle extends Error {
+  readonly fact: ErrorFact;
+
+  constructor(code: string, message: string, hint?: string) {
+    super(message);
+    this.fact = { code, message, ...(hint ? { hint } : {}) };
+  }
+}
+
+export function makePlan(resources: Resource[], siteId: string | undefined, version: string): Plan {
+  const site = resources.find((resource) => resource.kind === 'Site');
+  if (!site || siteId === undefined) return nothing;
+  const identity: RouterIdentity = {
+    id: `${site.name}-${siteId.slice(0, 8)}`,
+    mode: site.spec.edge ? 'edge' : 'interior',
+    siteId,
+    siteName: site.name,
+    version,
+  };
+  const plan = emptyPlan(identity);
+  const secrets = new Map(resources.flatMap((r) => (r.kind === 'Secret' ? [[r.name, r] as const] : [])));
+  for (const resource of resources) {
+    try {
+      const parts = partsFrom(resource, identity, secrets);
+      plan.partsOf.set(keyOf(resource), parts.map(partKey));
+      for (const part of parts) {
+        plan.parts.set(partKey(part), part);
+        plan.ownerOf.set(partKey(part), keyOf(resource));
+      }
+    } catch (error) {
+      if (!(error instanceof Obstacle)) throw error;
+      plan.problems.set(keyOf(resource), error.fact);
+    }
+  }
+  return plan;
+}
+
+type Secrets = ReadonlyMap<string, Resource<'Secret'>>;
+
+function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secrets): PartConfig[] {
+  switch (resource.kind) {
+    case 'RouterAccess':
+      return accessParts(resource, secrets);
+    case 'Link':
+      return [linkPart(resource, identity, secrets)];
+    case 'Listener':
+    case 'Connector': {
+      const { routingKey, host, port } = resource.spec;
+      const kind = resource.kind === 'Listener' ? 'listener' : 'connector';
+      return [{ kind, name: resource.name, routingKey, host, port }];
+    }
+    case 'Site':
+    case 'Secret':
+      return [];
+  }
+}
+
+function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartConfig[] {
+  const { roles, tlsCredentials } = access.spec;
+  return roles.map((role) => {
+    // Without a name Skupper looks for credentials called like the RouterAccess; a local port may do without any.
+    const credentials = tlsCredentials ?? (role.name === 'normal' ? undefined : access.name);
+    const tls = credentials === undefined ? null : credentialsOf(secrets, credentials);
+    if (tls && !(tls.certificate && tls.key)) {
+      throw new Obstacle('incomplete-secret', `TLS credentials secret "${credentials}" has no tls.crt and tls.key`);
+    }
+    const name = `${access.name}-${role.name}`;
+    return { kind: 'access', name, role: role.name, host: hostOf(access, role), port: portOf(role), tls };
+  });
+}
+
+function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Secrets): PartConfig {
+  if (mode === 'interior') {
+    throw new Obstacle(
+      'not-supported',
+      'links between interior sites are not supported yet',
+      'Set edge: true in the Site',
+    );
+  }
+  const role = 'edge';
+  const endpoints = link.spec.endpoints
+    .filter((endpoint) => endpoint.name === role)
+    .map(({ host, port }) => ({ host, port: Number(port) }));
+  if (endpoints.length === 0) {
+    const hint = `This is an ${mode} site: ask for an endpoint of a site that accepts ${role} links`;
+    throw new Obstacle('no-endpoint', `no endpoint named "${role}"`, hint);
+  }
+  const tls = link.spec.tlsCredentials === undefined ? null : credentialsOf(secrets, link.spec.tlsCredentials);
+  return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
+}
+
+function credentialsOf(secrets: Secrets, name: string): TlsMaterial {
+  const secret = secrets.get(name);
+  if (!secret) {
+    throw new Obstacle(
+      'secret-not-found',
+      `TLS credentials secret "${name}" not found`,
+      `Apply a Secret named "${name}"`,
+    );
+  }
+  return tlsMaterial(secret.spec);
+}

@@ -1,0 +1,88 @@
+/**
+ * The documents a site understands, in types: Skupper's own fields, as far as they act here.
+ */
+import type { JsonObject, Origin, StoredDocument } from '../store/documents.ts';
+
+export interface SiteSpec {
+  edge?: boolean;
+  linkAccess?: string;
+}
+
+export type RoleName = 'inter-router' | 'edge' | 'normal';
+
+export interface RouterAccessSpec {
+  roles: { name: RoleName; port?: number }[];
+  tlsCredentials?: string;
+  bindHost?: string;
+  subjectAlternativeNames?: string[];
+}
+
+export interface LinkSpec {
+  /** `port` is a text, as Skupper has it. */
+  endpoints: { name: string; host: string; port: string; group?: string }[];
+  tlsCredentials?: string;
+  cost?: number;
+}
+
+export interface ListenerSpec {
+  routingKey: string;
+  host: string;
+  port: number;
+  type?: string;
+  observer?: string;
+}
+
+export interface ConnectorSpec {
+  routingKey: string;
+  host: string;
+  port: number;
+  type?: string;
+}
+
+/** A Secret's own fields are not under `spec` in its document, but here they are. */
+export interface SecretSpec {
+  type?: string;
+  /** base64 */
+  data: Record<string, string>;
+}
+
+export interface Specs {
+  Site: SiteSpec;
+  RouterAccess: RouterAccessSpec;
+  Link: LinkSpec;
+  Listener: ListenerSpec;
+  Connector: ConnectorSpec;
+  Secret: SecretSpec;
+}
+
+export type Kind = keyof Specs;
+
+/** A document of a known kind whose spec has been validated. */
+export type Resource<K extends Kind = Kind> = {
+  [Each in K]: Omit<StoredDocument, 'kind' | 'spec'> & { kind: Each; spec: Specs[Each] };
+}[K];
+
+/** A document as it comes in, validated by itself; `uid` only matters for a Site. */
+export interface IncomingDocument {
+  kind: Kind;
+  name: string;
+  apiVersion: string;
+  labels: JsonObject;
+  annotations: JsonObject;
+  spec: JsonObject;
+  uid?: string;
+}
+
+export interface Reference {
+  kind: Kind;
+  name: string;
+}
+
+/** `Kind/name`, which names one document of a site. */
+export type ResourceKey = string;
+
+export function keyOf(reference: { kind: string; name: string }): ResourceKey {
+  return `${reference.kind}/${reference.name}`;
+}
+
+export type { JsonObject, Origin };

@@ -1,0 +1,116 @@
+/**
+ * The router thread as the main thread sees it: requests down, events up, and the end of the thread.
+ */
+import { startWorker } from '../assets.ts';
+import { SkiffError } from '../errors.ts';
+import { forward } from '../log.ts';
+import type {
+  PartConfig,
+  PartKind,
+  PartState,
+  RouterEvent,
+  RouterIdentity,
+  RouterRequest,
+} from '../router/protocol.ts';
+
+/** A way to talk to a router, wherever it runs. */
+export interface RouterPort {
+  post(request: RouterRequest): void;
+  /** Called once, before anything is posted. */
+  listen(onEvent: (event: RouterEvent) => void, onExit: (reason: Error | null) => void): void;
+  terminate(): Promise<void>;
+}
+
+export function startRouterThread(): RouterPort {
+  const worker = startWorker('router', { name: 'router' });
+  let failure: Error | null = null;
+  return {
+    post: (request) => worker.postMessage(request),
+    listen(onEvent, onExit) {
+      worker.on('message', onEvent);
+      worker.on('error', (error) => {
+        failure = error instanceof Error ? error : new Error(String(error));
+      });
+      worker.on('exit', () => onExit(failure));
+    },
+    async terminate() {
+      await worker.terminate();
+    },
+  };
+}
+
+export interface RouterHandlers {
+  onStates(states: PartState[]): void;
+  /** The thread ended although nobody asked it to. */
+  onFailure(error: SkiffError): void;
+}
+
+/** One router from its start to its end. */
+export class Router {
+  readonly #port: RouterPort;
+  readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
+  readonly #stopped = Promise.withResolvers<void>();
+  #seq = 0;
+  #stopping = false;
+
+  constructor(port: RouterPort, identity: RouterIdentity, handlers: RouterHandlers) {
+    this.#port = port;
+    port.listen(
+      (event) => this.#receive(event, handlers),
+      (reason) => this.#ended(reason, handlers),
+    );
+    port.post({ type: 'start', identity });
+  }
+
+  /** Done when every access and listener among the parts has been tried once. */
+  apply(put: PartConfig[], remove: { kind: PartKind; name: string }[]): Promise<void> {
+    const seq = ++this.#seq;
+    const answer = Promise.withResolvers<void>();
+    this.#waiting.set(seq, answer);
+    this.#port.post({ type: 'apply', seq, put, remove });
+    return answer.promise;
+  }
+
+  async stop(withinMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#port.post({ type: 'stop', withinMs });
+    // A router that hangs must not hold up the end. The margin is for its answer to arrive.
+    const overdue = setTimeout(() => this.#stopped.resolve(), withinMs + 200);
+    await this.#stopped.promise;
+    clearTimeout(overdue);
+    await this.#port.terminate();
+  }
+
+  #receive(event: RouterEvent, handlers: RouterHandlers): void {
+    switch (event.type) {
+      case 'applied':
+        this.#waiting.get(event.seq)?.resolve();
+        this.#waiting.delete(event.seq);
+        break;
+      case 'states':
+        if (!this.#stopping) handlers.onStates(event.states);
+        break;
+      case 'log':
+        forward(event.record);
+        break;
+      case 'stopped':
+        this.#stopped.resolve();
+        break;
+    }
+  }
+
+  #ended(reason: Error | null, handlers: RouterHandlers): void {
+    this.#stopped.resolve();
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    if (this.#stopping) {
+      // What was still being applied is of no interest to anybody any more.
+      for (const answer of waiting) answer.resolve();
+      return;
+    }
+    const why = reason ? `: ${reason.message}` : '';
+    const error = new SkiffError('router-ended', `the router thread ended by itself${why}`, { cause: reason });
+    for (const answer of waiting) answer.reject(error);
+    handlers.onFailure(error);
+  }
+}
