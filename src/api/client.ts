@@ -1,0 +1,93 @@
+/**
+ * The local API from the other side: what a command asks a running site.
+ */
+import { type IncomingMessage, request } from 'node:http';
+import { SkiffError } from '../errors.ts';
+import type { Change } from '../site/documents.ts';
+import { DocumentsError } from '../site/problems.ts';
+import type { RenderedDocument, RenderOptions } from '../site/render.ts';
+import type { Kind, Reference } from '../site/resources.ts';
+import type { Source } from '../site/sources.ts';
+import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest, ErrorAnswer } from './messages.ts';
+import { socketPath } from './socket.ts';
+
+export class ApiClient {
+  readonly #path: string;
+
+  constructor(directory: string) {
+    this.#path = socketPath(directory);
+  }
+
+  async status(): Promise<ApiStatus> {
+    return (await this.#ask('GET', '/v1/status')) as ApiStatus;
+  }
+
+  async list(kind: Kind, options: RenderOptions): Promise<RenderedDocument[]> {
+    return (await this.#ask('GET', `/v1/documents/${kind}${query(options)}`)) as RenderedDocument[];
+  }
+
+  async get({ kind, name }: Reference, options: RenderOptions): Promise<RenderedDocument> {
+    const path = `/v1/documents/${kind}/${encodeURIComponent(name)}${query(options)}`;
+    return (await this.#ask('GET', path)) as RenderedDocument;
+  }
+
+  async export(options: RenderOptions): Promise<RenderedDocument[]> {
+    return (await this.#ask('GET', `/v1/export${query(options)}`)) as RenderedDocument[];
+  }
+
+  async apply(sources: Source[]): Promise<Change[]> {
+    const body: ApplyRequest = { sources };
+    return ((await this.#ask('POST', '/v1/documents', body)) as ChangesAnswer).changes;
+  }
+
+  async delete(documents: Reference[]): Promise<Change[]> {
+    const body: DeleteRequest = { documents };
+    return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
+  }
+
+  async #ask(method: string, path: string, body?: unknown): Promise<unknown> {
+    const answer = Promise.withResolvers<IncomingMessage>();
+    const text = body === undefined ? '' : JSON.stringify(body);
+    const headers = { 'content-length': Buffer.byteLength(text) };
+    const asking = request({ socketPath: this.#path, method, path, headers, agent: false }, answer.resolve);
+    asking.on('error', answer.reject);
+    asking.end(text);
+    try {
+      const response = await answer.promise;
+      const result: unknown = JSON.parse(await textOf(response));
+      if (response.statusCode === 200) return result;
+      throw errorFrom(result as ErrorAnswer);
+    } catch (error) {
+      throw error instanceof SkiffError ? error : unreachable(error as NodeJS.ErrnoException, this.#path);
+    }
+  }
+}
+
+function query({ showSecrets }: RenderOptions): string {
+  return showSecrets ? '?show-secrets=true' : '';
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return text;
+}
+
+function errorFrom(answer: ErrorAnswer): SkiffError {
+  return answer.problems ? new DocumentsError(answer.problems) : SkiffError.fromFact(answer);
+}
+
+/** What connecting to a socket says when nobody can be behind it; a path too long for a socket has none. */
+const nobodyThere = ['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ENAMETOOLONG', 'EINVAL'];
+
+function unreachable(error: NodeJS.ErrnoException, path: string): SkiffError {
+  if (nobodyThere.includes(error.code ?? '')) {
+    return new SkiffError('not-running', `the site is not running (${path})`, {
+      hint: 'Start it with skiff run, or say where it is with --data',
+    });
+  }
+  return new SkiffError('unreachable', `the site does not answer: ${error.message} (${path})`, {
+    hint: error.code === 'EACCES' ? 'Use the user that the site runs as' : 'Look at its log',
+  });
+}

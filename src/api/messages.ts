@@ -1,0 +1,39 @@
+/**
+ * What travels over the local API, as JSON over HTTP. An error's body is an ErrorFact, with `problems` when documents
+ * were refused.
+ */
+import type { ErrorFact } from '../errors.ts';
+import type { Change } from '../site/documents.ts';
+import type { Reference } from '../site/resources.ts';
+import type { SiteFacts } from '../site/site.ts';
+import type { Source } from '../site/sources.ts';
+
+/** GET /v1/status */
+export interface ApiStatus {
+  site: SiteFacts;
+  pid: number;
+  version: string;
+  /** RFC 3339 */
+  startTime: string;
+  /** What somebody should look at, such as a damaged database that was moved aside. */
+  warnings: ErrorFact[];
+}
+
+/** POST /v1/documents */
+export interface ApplyRequest {
+  sources: Source[];
+}
+
+/** DELETE /v1/documents */
+export interface DeleteRequest {
+  documents: Reference[];
+}
+
+/** The answer to a change of documents. */
+export interface ChangesAnswer {
+  changes: Change[];
+}
+
+export interface ErrorAnswer extends ErrorFact {
+  problems?: ErrorFact[];
+}

@@ -1,0 +1,95 @@
+/**
+ * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
+ */
+import { SkiffError } from '../errors.ts';
+import { kinds } from '../site/kinds.ts';
+import type { Kind } from '../site/resources.ts';
+import type { Site, SiteEvent } from '../site/site.ts';
+import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest } from './messages.ts';
+
+/** What the routes serve from. */
+export interface ApiContext {
+  site: Site;
+  status(): ApiStatus;
+}
+
+export interface ApiRequest {
+  /** What the path's parameters stand for. */
+  path: string[];
+  query: URLSearchParams;
+  /** The body, parsed. */
+  body(): Promise<unknown>;
+}
+
+/** An answer that goes on until the one who asked goes away: one JSON line an event. */
+export interface EventStream {
+  subscribe(listener: (event: SiteEvent) => void): () => void;
+}
+
+type Handler = (context: ApiContext, request: ApiRequest) => unknown;
+
+export interface Route {
+  method: string;
+  path: RegExp;
+  handle: Handler;
+}
+
+export const routes: Route[] = [
+  { method: 'GET', path: /^\/v1\/status$/, handle: (context) => context.status() },
+  {
+    method: 'GET',
+    path: /^\/v1\/events$/,
+    handle: ({ site }): EventStream => ({ subscribe: (l) => site.subscribe(l) }),
+  },
+  { method: 'GET', path: /^\/v1\/export$/, handle: ({ site }, { query }) => site.export(rendering(query)) },
+  { method: 'GET', path: /^\/v1\/documents\/(\w+)$/, handle: list },
+  { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
+  { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
+  { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+];
+
+function rendering(query: URLSearchParams): { showSecrets: boolean } {
+  return { showSecrets: query.get('show-secrets') === 'true' };
+}
+
+function kindOf(name: string): Kind {
+  if (Object.hasOwn(kinds, name)) return name as Kind;
+  throw new SkiffError('unknown-kind', `unknown kind "${name}"`, {
+    hint: `Known are ${Object.keys(kinds).join(', ')}`,
+  });
+}
+
+function list({ site }: ApiContext, { path, query }: ApiRequest): unknown {
+  return site.list(kindOf(path[0]), rendering(query));
+}
+
+function get({ site }: ApiContext, { path, query }: ApiRequest): unknown {
+  const reference = { kind: kindOf(path[0]), name: path[1] };
+  const document = site.get(reference, rendering(query));
+  if (!document) throw new SkiffError('not-found', `there is no ${reference.kind} "${reference.name}"`);
+  return document;
+}
+
+async function apply({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const { sources } = readApply(await body());
+  // The YAML parser is loaded by those who apply, not at every start.
+  const { readDocuments } = await import('../site/read.ts');
+  return { changes: await site.apply(readDocuments(sources), 'local') };
+}
+
+function readApply(body: unknown): ApplyRequest {
+  const sources = (body as Partial<ApplyRequest> | null)?.sources;
+  const good =
+    Array.isArray(sources) && sources.every(({ name, text }) => typeof name === 'string' && typeof text === 'string');
+  if (!good) throw new SkiffError('bad-request', 'the body must be {"sources":[{"name":…,"text":…},…]}');
+  return { sources };
+}
+
+async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const documents = ((await body()) as Partial<DeleteRequest> | null)?.documents;
+  if (!Array.isArray(documents) || !documents.every(({ name }) => typeof name === 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"documents":[{"kind":…,"name":…},…]}');
+  }
+  const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
+  return { changes: await site.delete(references, 'local') };
+}
