@@ -1,8 +1,3 @@
-import { version } from './version.ts';
+import { program } from './cli/program.ts';
 
-if (process.argv[2] === 'version') {
-  process.stdout.write(`${version}\n`);
-} else {
-  process.stderr.write('error: no such command (skiff). Use: skiff version.\n');
-  process.exitCode = 2;
-}
+void program(process.argv.slice(2));

@@ -1,0 +1,52 @@
+/**
+ * The columns of each kind's table, as Skupper's command line has them.
+ */
+
+import type { RenderedDocument } from '../site/render.ts';
+import type { Kind } from '../site/resources.ts';
+import type { Column } from './output.ts';
+
+const name: Column = { header: 'NAME', value: ({ metadata }) => metadata.name };
+const status: Column = { header: 'STATUS', value: (document) => document.status?.status ?? '' };
+const message: Column = { header: 'MESSAGE', value: (document) => document.status?.message ?? '' };
+const routingKey = spec('ROUTING-KEY', 'routingKey');
+const host = spec('HOST', 'host');
+const port = spec('PORT', 'port');
+
+function spec(header: string, field: string, preset = ''): Column {
+  return { header, value: (document) => String(document.spec?.[field] || preset) };
+}
+
+/** A fact of the status that may not be known. */
+function known(header: string, field: string): Column {
+  const value = ({ status: facts }: RenderedDocument) =>
+    String((facts as Record<string, unknown> | undefined)?.[field] ?? 'unknown');
+  return { header, value };
+}
+
+const roles: Column = {
+  header: 'ROLES',
+  value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
+};
+
+export const columns: Record<Kind, Column[]> = {
+  Site: [name, status, message],
+  RouterAccess: [name, status, roles, spec('BIND-HOST', 'bindHost'), message],
+  Link: [name, status, spec('COST', 'cost', '1'), message],
+  Listener: [name, status, routingKey, host, port, known('MATCHING-CONNECTOR', 'hasMatchingConnector'), message],
+  Connector: [
+    name,
+    status,
+    routingKey,
+    spec('SELECTOR', 'selector'),
+    host,
+    port,
+    known('HAS MATCHING LISTENER', 'hasMatchingListener'),
+    message,
+  ],
+  Secret: [
+    name,
+    { header: 'TYPE', value: ({ type }) => String(type ?? '') },
+    { header: 'KEYS', value: ({ data }) => Object.keys((data ?? {}) as object).join(',') },
+  ],
+};

@@ -1,0 +1,114 @@
+/**
+ * `skiff run`: a site in the foreground, from its documents to its end.
+ */
+import type { ApiStatus } from '../api/messages.ts';
+import { ApiServer } from '../api/server.ts';
+import { checkSocketPath, socketPath } from '../api/socket.ts';
+import { SkiffError } from '../errors.ts';
+import { log, setLogSink, stderrSink } from '../log.ts';
+import type { ReadDocument } from '../site/read.ts';
+import { startRouterThread } from '../site/router.ts';
+import { Site } from '../site/site.ts';
+import { readSources } from '../site/sources.ts';
+import { Store } from '../store/store.ts';
+import { version } from '../version.ts';
+import { command, dataOption, usageError } from './command.ts';
+import { dataDirectory } from './data-directory.ts';
+
+/** What the contract gives for ending, less what is left to do after the router. */
+const drainMs = 4_500;
+/** An offline command holds the database for less than this. */
+const lockWaitMs = 500;
+
+export const run = command({
+  usage: 'skiff run [--data DIR] [--apply FILE|DIR]… [--log-format json|pretty]',
+  description: `Runs the site in the foreground, from the documents it has stored. Events go to stdout, one JSON line each; the
+first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get up to 5 s to finish.`,
+  options: {
+    apply: { type: 'string', multiple: true, value: 'FILE|DIR', help: 'documents to add or change first' },
+    claim: { type: 'string', value: 'FILE', help: 'not supported yet' },
+    identity: { type: 'string', value: 'FILE', help: 'not supported yet' },
+    'log-format': { type: 'string', value: 'FORMAT', help: 'pretty (as it is without this) or json' },
+    data: dataOption,
+  },
+  async run({ data, apply = [], claim, identity, 'log-format': logFormat = 'pretty' }, positionals) {
+    if (positionals.length) throw usageError(`unexpected argument "${positionals[0]}"`, 'See skiff run --help');
+    if (logFormat !== 'json' && logFormat !== 'pretty') {
+      throw usageError(`log format is not valid: value ${logFormat} not allowed`, 'Use json or pretty');
+    }
+    for (const [option, value] of Object.entries({ claim, identity })) {
+      if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
+    }
+    setLogSink(stderrSink(logFormat));
+    const directory = dataDirectory(data);
+    checkSocketPath(socketPath(directory));
+    // Nothing is opened, let alone changed, for documents that are no good.
+    const documents = apply.length ? await read(apply) : [];
+    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents);
+  },
+});
+
+async function read(files: string[]): Promise<ReadDocument[]> {
+  const { readDocuments } = await import('../site/read.ts');
+  return readDocuments(files.flatMap(readSources));
+}
+
+/** Resolves when the process may end; throws when it has to. */
+async function serve(store: Store, documents: ReadDocument[]): Promise<void> {
+  const end = Promise.withResolvers<void>();
+  const onSignal = (signal: string) => {
+    log.info('run', `ending on ${signal}`);
+    end.resolve();
+  };
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  // A reader of our events that goes away must not take the site with it.
+  process.stdout.on('error', () => {});
+  try {
+    const onFailure = (error: SkiffError) => {
+      const { stack } = error.cause instanceof Error ? error.cause : error;
+      log.error('run', error.message, { code: error.code, stack });
+      end.reject(error);
+    };
+    const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
+    if (documents.length) site.documents.apply(documents, 'local');
+    const server = await ApiServer.listen(socketPath(store.directory), { site, status: statusOf(site, store) });
+    try {
+      await Promise.race([announce(site), end.promise]);
+      await end.promise;
+    } finally {
+      await server.close();
+      await site.stop(drainMs);
+    }
+  } finally {
+    store.close();
+    process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
+  }
+}
+
+/** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
+async function announce(site: Site): Promise<void> {
+  await site.start();
+  emit({ event: 'ready', ...site.facts, pid: process.pid });
+  site.subscribe((event) => {
+    if (event.event === 'site') emit(event);
+  });
+}
+
+function emit(event: object): void {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
+function statusOf(site: Site, store: Store): () => ApiStatus {
+  const startTime = new Date().toISOString();
+  return () => ({
+    site: site.facts,
+    pid: process.pid,
+    version,
+    startTime,
+    warnings: store.movedAside().map((path) => ({
+      code: 'database-damaged',
+      message: `the database was damaged and has been moved aside (${path})`,
+      hint: 'Apply the documents again, and remove that file when it is of no more use',
+    })),
+  });
+}
