@@ -39,15 +39,18 @@ interface Row {
   updated_at: number;
 }
 
+/** By name, because a later release may have added some. */
+const columns = 'kind, name, api_version, labels, annotations, spec, origin, generation, created_at, updated_at';
+
 export class DocumentRepository {
   readonly #all;
   readonly #put;
   readonly #remove;
 
   constructor(db: Sqlite) {
-    this.#all = db.prepare<[], Row>('SELECT * FROM documents ORDER BY kind, name');
+    this.#all = db.prepare<[], Row>(`SELECT ${columns} FROM documents ORDER BY kind, name`);
     this.#put = db.prepare<[Row]>(
-      `INSERT INTO documents VALUES
+      `INSERT INTO documents (${columns}) VALUES
          (@kind, @name, @api_version, @labels, @annotations, @spec, @origin, @generation, @created_at, @updated_at)
        ON CONFLICT (kind, name) DO UPDATE SET
          api_version = excluded.api_version, labels = excluded.labels, annotations = excluded.annotations,

@@ -12,7 +12,7 @@ export class FactRepository {
   constructor(db: Sqlite) {
     this.#get = db.prepare<[FactName], { value: string }>('SELECT value FROM facts WHERE name = ?');
     this.#set = db.prepare<[FactName, string]>(
-      'INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
+      'INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
     );
   }
 
