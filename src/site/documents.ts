@@ -32,7 +32,7 @@ export class Documents {
     this.#now = now;
     // Every document was validated before it was written, which is what its type says.
     const stored = store.documents.all() as unknown as Resource[];
-    this.#resources = new Map(stored.map((resource) => [keyOf(resource), resource]));
+    this.#resources = inOrder(stored);
     this.#siteId = store.facts.get('site-id');
   }
 
@@ -78,7 +78,7 @@ export class Documents {
         this.#store.documents.put(result.get(keyOf(change)) as Resource as never);
       }
     });
-    this.#resources = result;
+    this.#resources = inOrder([...result.values()]);
     this.#siteId = siteId;
     return changes;
   }
@@ -135,6 +135,12 @@ export class Documents {
         hint: 'Leave metadata.uid out, or use another data directory',
       }));
   }
+}
+
+/** By kind and name, as the database has them. */
+function inOrder(resources: Resource[]): ReadonlyMap<ResourceKey, Resource> {
+  const entries = resources.map((resource) => [keyOf(resource), resource] as const);
+  return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function ownedByOther({ kind, name, origin }: Resource): ErrorFact {

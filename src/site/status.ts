@@ -129,6 +129,8 @@ function judgeLink(state: LinkState | undefined): Judgement {
     findings: [met('Configured'), operational(state)],
     details: {
       ...(endpoint ? { endpoint: { host: endpoint.host, port: String(endpoint.port) } } : {}),
+      ...(peer?.siteId ? { remoteSiteId: peer.siteId } : {}),
+      ...(peer?.siteName ? { remoteSiteName: peer.siteName } : {}),
       ...(peer ? { peer: { ...peer } } : {}),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
