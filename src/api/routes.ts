@@ -79,17 +79,22 @@ async function apply({ site }: ApiContext, { body }: ApiRequest): Promise<Change
 
 function readApply(body: unknown): ApplyRequest {
   const sources = (body as Partial<ApplyRequest> | null)?.sources;
-  const good =
-    Array.isArray(sources) && sources.every(({ name, text }) => typeof name === 'string' && typeof text === 'string');
-  if (!good) throw new SkiffError('bad-request', 'the body must be {"sources":[{"name":…,"text":…},…]}');
+  if (!isListOfTexts(sources, 'name', 'text')) {
+    throw new SkiffError('bad-request', 'the body must be {"sources":[{"name":…,"text":…},…]}');
+  }
   return { sources };
 }
 
 async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
   const documents = ((await body()) as Partial<DeleteRequest> | null)?.documents;
-  if (!Array.isArray(documents) || !documents.every(({ name }) => typeof name === 'string')) {
+  if (!isListOfTexts(documents, 'kind', 'name')) {
     throw new SkiffError('bad-request', 'the body must be {"documents":[{"kind":…,"name":…},…]}');
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+/** Whether it is a list of objects in which these fields are texts. */
+function isListOfTexts<F extends string>(list: unknown, ...fields: F[]): list is Record<F, string>[] {
+  return Array.isArray(list) && list.every((item) => fields.every((field) => typeof item?.[field] === 'string'));
 }

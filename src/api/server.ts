@@ -81,10 +81,11 @@ function removeStale(path: string): void {
 }
 
 async function answer(context: ApiContext, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://skiff');
+  const [pathname, search] = (request.url ?? '').split('?', 2);
   try {
     const [route, path] = findRoute(request.method ?? '', pathname);
-    const result = await route.handle(context, { path, query: searchParams, body: () => readBody(request) });
+    const query = new URLSearchParams(search);
+    const result = await route.handle(context, { path, query, body: () => readBody(request) });
     if (isEventStream(result)) stream(result, response);
     else send(response, 200, result);
   } catch (error) {
@@ -100,9 +101,17 @@ async function answer(context: ApiContext, request: IncomingMessage, response: S
 function findRoute(method: string, pathname: string): [Route, string[]] {
   for (const route of routes) {
     const match = route.method === method ? route.path.exec(pathname) : null;
-    if (match) return [route, match.slice(1).map(decodeURIComponent)];
+    if (match) return [route, match.slice(1).map(decode)];
   }
   throw new SkiffError('no-such-route', `there is no ${method} ${pathname}`);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new SkiffError('bad-request', `the path is not well encoded: ${text}`);
+  }
 }
 
 async function readBody(request: IncomingMessage): Promise<unknown> {
