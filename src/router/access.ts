@@ -70,7 +70,8 @@ export class Access {
       log.info('access', `${name} takes ${this.config.role} connections`, { host: host || '*', port: this.#port });
     } catch (error) {
       const fact = errorFact(error);
-      if (this.#error?.message !== fact.message) log.error('access', `${name} cannot be opened: ${fact.message}`, { code: fact.code });
+      if (this.#error?.message !== fact.message)
+        log.error('access', `${name} cannot be opened: ${fact.message}`, { code: fact.code });
       this.#status = 'failed';
       this.#error = fact;
       if (!this.#closed) this.#retry = setTimeout(() => void this.open(), RETRY_EVERY);
@@ -109,15 +110,24 @@ export class Access {
     if (accepted.unverified) return accepted.unverified;
     const device = accepted.certificate?.deviceId;
     if (device && this.config.role === 'inter-router') {
-      return new SkiffError('device-not-allowed', `the certificate of the device ${device} is not for inter-router links`);
+      return new SkiffError(
+        'device-not-allowed',
+        `the certificate of the device ${device} is not for inter-router links`,
+      );
     }
     return null;
   }
 
   #newPeer(accepted: Accepted): Peer {
     const { role } = this.config;
-    if (role === 'normal') return new WelcomedClient(this.#router, (peer, open) => this.#welcome(peer, open, accepted), (peer, error) => this.#gone(peer, error, accepted));
-    if (role === 'inter-router') return new RefusedRouter(this.#router, (peer, error) => this.#gone(peer, error, accepted));
+    if (role === 'normal')
+      return new WelcomedClient(
+        this.#router,
+        (peer, open) => this.#welcome(peer, open, accepted),
+        (peer, error) => this.#gone(peer, error, accepted),
+      );
+    if (role === 'inter-router')
+      return new RefusedRouter(this.#router, (peer, error) => this.#gone(peer, error, accepted));
     return new EdgePeer(this.#router, {
       onOpened: (peer, open) => {
         this.#ids.claim(open.containerId, peer, accepted.certificate, (refusal) => {
@@ -157,7 +167,10 @@ export class Access {
   /** Two sites may have one name; their ids tell them apart, but people cannot. */
   #warnOfTwins(state: PeerState): void {
     if (!state.siteName) return;
-    const twin = [...this.#live.values()].find((live) => live.state && live.state !== state && live.state.siteName === state.siteName && live.state.id !== state.id);
+    const twin = [...this.#live.values()].find(
+      (live) =>
+        live.state && live.state !== state && live.state.siteName === state.siteName && live.state.id !== state.id,
+    );
     if (!twin?.state) return;
     const message = `two sites are named ${state.siteName}: ${twin.state.id} (${twin.state.address}) and ${state.id} (${state.address})`;
     this.#refused({ code: 'site-name-twice', message, hint: 'Rename one of them' }, state.address, false);
@@ -168,8 +181,12 @@ export class Access {
     if (!live) return;
     this.#live.delete(peer);
     if (live.state) {
-      log.info('access', `${live.state.id} left ${this.config.name}`, { from: accepted.from, ...(error ? { reason: error.message, code: error.code } : {}) });
-      if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed') this.#note(error.toFact(), accepted.from);
+      log.info('access', `${live.state.id} left ${this.config.name}`, {
+        from: accepted.from,
+        ...(error ? { reason: error.message, code: error.code } : {}),
+      });
+      if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed')
+        this.#note(error.toFact(), accepted.from);
     } else if (error && error.code !== 'connection-closed') {
       const who = accepted.certificate ? ` (certificate ${accepted.certificate.subject})` : '';
       this.#refused({ ...error.toFact(), message: `${error.message}${who}` }, accepted.from);
@@ -180,7 +197,11 @@ export class Access {
   /** Notes a refusal, and logs the first of its kind. */
   #refused(cause: ErrorFact, from: string, refused = true): void {
     const first = this.#note(cause, from);
-    if (first) log.warn('access', `${this.config.name}${refused ? ' refused a connection' : ''}: ${cause.message}`, { from, code: cause.code });
+    if (first)
+      log.warn('access', `${this.config.name}${refused ? ' refused a connection' : ''}: ${cause.message}`, {
+        from,
+        code: cause.code,
+      });
     this.#changed();
   }
 
@@ -218,7 +239,11 @@ function property(open: Open, name: string): string | null {
 class WelcomedClient extends ClientPeer {
   readonly #welcome: (peer: Peer, open: Open) => void;
 
-  constructor(router: Router, welcome: (peer: Peer, open: Open) => void, gone: (peer: Peer, error: SkiffError | null) => void) {
+  constructor(
+    router: Router,
+    welcome: (peer: Peer, open: Open) => void,
+    gone: (peer: Peer, error: SkiffError | null) => void,
+  ) {
     super(router, (error) => gone(this, error));
     this.#welcome = welcome;
   }

@@ -35,11 +35,19 @@ export class ClientPeer extends Peer {
     }
     const key = reply?.key ?? addressKey(address, id);
     if (!reply && !key.startsWith('M')) {
-      session.refuse(attach, new AmqpError(Condition.unauthorizedAccess, `clients may not receive from ${address.slice(0, 256)}`));
+      session.refuse(
+        attach,
+        new AmqpError(Condition.unauthorizedAccess, `clients may not receive from ${address.slice(0, 256)}`),
+      );
       return;
     }
     let consumer: LinkConsumer | null = null;
-    const sender = this.acceptSender(session, attach, { onDetached: () => consumer && addresses.removeConsumer(key, consumer) }, address);
+    const sender = this.acceptSender(
+      session,
+      attach,
+      { onDetached: () => consumer && addresses.removeConsumer(key, consumer) },
+      address,
+    );
     consumer = new LinkConsumer(this, sender);
     addresses.addConsumer(key, consumer);
   }

@@ -8,11 +8,13 @@ import type { Router } from './router.ts';
 /** Octets of our largest frame: four TLS records. What goes out keeps to what the peer takes. */
 const MAX_FRAME = 64 * 1024;
 const CHANNEL_MAX = 0x7fff;
-/**
- * Frames a session may have in our hands. A stream's own window (1 MiB) is what bounds it; this bounds peers that do
- * not keep to that.
- */
+/** Frames a session may have in our hands. A stream is bounded by its own window; this bounds all other messages. */
 const SESSION_WINDOW = 512;
+/**
+ * The same towards routers that put many streams on one session: skupper-router expects the window it gives itself, and
+ * cuts streams short when a smaller one runs out (`proton` settles what it has not sent).
+ */
+export const SHARED_SESSION_WINDOW = 0x2000;
 const IDLE_TIMEOUT = 16_000;
 const OPEN_TIMEOUT = 15_000;
 const STALL_TIMEOUT = 120_000;

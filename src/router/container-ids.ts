@@ -28,10 +28,17 @@ export class ContainerIds {
    * seconds, when a connection with this id and certificate exists that may be dead: a reconnect must not be refused
    * because of it, and a live one must not be thrown out by a twin.
    */
-  claim(id: string, peer: EdgePeer, certificate: PeerCertificate | null, decide: (refusal: AmqpError | null) => void): void {
+  claim(
+    id: string,
+    peer: EdgePeer,
+    certificate: PeerCertificate | null,
+    decide: (refusal: AmqpError | null) => void,
+  ): void {
     const device = certificate?.deviceId;
     if (device && device !== id) {
-      decide(new AmqpError(Condition.unauthorizedAccess, `the certificate is for ${device}, and may not open as ${id}`));
+      decide(
+        new AmqpError(Condition.unauthorizedAccess, `the certificate is for ${device}, and may not open as ${id}`),
+      );
       return;
     }
     const fingerprint = certificate?.fingerprint ?? null;
@@ -49,7 +56,12 @@ export class ContainerIds {
     this.#awaitSilence(other, (silent) => {
       if (peer.connection.closed) return;
       if (!silent) {
-        decide(new AmqpError(Condition.notAllowed, `the container-id ${id} is in use by a live connection: two sites seem to have one name and id`));
+        decide(
+          new AmqpError(
+            Condition.notAllowed,
+            `the container-id ${id} is in use by a live connection: two sites seem to have one name and id`,
+          ),
+        );
         return;
       }
       this.#claims.set(id, { fingerprint, peer, lostAt: 0 });

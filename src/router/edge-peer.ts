@@ -71,7 +71,11 @@ export class EdgePeer extends Peer {
     } else {
       const key = addressKey(address, this.router.id);
       if (key.startsWith('M')) this.#attachConsumer(session, attach, key);
-      else session.refuse(attach, new AmqpError(Condition.unauthorizedAccess, `an edge may not receive from ${address.slice(0, 256)}`));
+      else
+        session.refuse(
+          attach,
+          new AmqpError(Condition.unauthorizedAccess, `an edge may not receive from ${address.slice(0, 256)}`),
+        );
     }
   }
 
@@ -112,7 +116,13 @@ export class EdgePeer extends Peer {
 
   #attachDownlink(session: Session, attach: Attach, address: string | null): void {
     if (address !== this.#id) {
-      session.refuse(attach, new AmqpError(Condition.unauthorizedAccess, `${this.#id} may not receive for the router ${String(address).slice(0, 256)}`));
+      session.refuse(
+        attach,
+        new AmqpError(
+          Condition.unauthorizedAccess,
+          `${this.#id} may not receive for the router ${String(address).slice(0, 256)}`,
+        ),
+      );
       return;
     }
     this.#attachConsumer(session, attach, `H${this.#id}`);
@@ -121,7 +131,12 @@ export class EdgePeer extends Peer {
   #attachConsumer(session: Session, attach: Attach, key: string, address?: string): void {
     const { addresses } = this.router;
     let consumer: LinkConsumer | null = null;
-    const sender = this.acceptSender(session, attach, { onDetached: () => consumer && addresses.removeConsumer(key, consumer) }, address);
+    const sender = this.acceptSender(
+      session,
+      attach,
+      { onDetached: () => consumer && addresses.removeConsumer(key, consumer) },
+      address,
+    );
     consumer = new LinkConsumer(this, sender);
     addresses.addConsumer(key, consumer);
   }

@@ -9,7 +9,6 @@ import { type DeliveryState, isTerminal } from '../amqp/performatives.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Address } from './addresses.ts';
 
-
 /** Where a message comes from, as the rest of the router sees it. */
 export interface Source {
   /** The consumer's word: progress (`received`) or an outcome; `settled`: the last word. */
@@ -59,7 +58,11 @@ export interface Consumer {
 }
 
 /** The next consumer for a message: the one with the least in hand, this site's own first, in turn among equals. */
-export function chooseConsumer(address: Address, via: object | null, tried: ReadonlySet<Consumer> | null): Consumer | null {
+export function chooseConsumer(
+  address: Address,
+  via: object | null,
+  tried: ReadonlySet<Consumer> | null,
+): Consumer | null {
   let best: Consumer | null = null;
   const { consumers } = address;
   const count = consumers.length;
@@ -67,7 +70,11 @@ export function chooseConsumer(address: Address, via: object | null, tried: Read
   for (let index = 0; index < count; index++) {
     const consumer = consumers[(start + index) % count] as Consumer;
     if ((via !== null && consumer.via === via) || tried?.has(consumer)) continue;
-    if (!best || consumer.outstanding < best.outstanding || (consumer.outstanding === best.outstanding && best.via !== null && consumer.via === null)) {
+    if (
+      !best ||
+      consumer.outstanding < best.outstanding ||
+      (consumer.outstanding === best.outstanding && best.via !== null && consumer.via === null)
+    ) {
       best = consumer;
     }
   }
@@ -199,14 +206,22 @@ export class Multicast implements Sink {
 
   end(settled: boolean): void {
     if (this.#parts.length === 0) {
-      const error = { condition: 'amqp:link:message-size-exceeded', description: `a multicast message may have ${MULTICAST_LIMIT} octets` };
+      const error = {
+        condition: 'amqp:link:message-size-exceeded',
+        description: `a multicast message may have ${MULTICAST_LIMIT} octets`,
+      };
       this.#source.onOutcome({ outcome: 'rejected', error }, true);
       return;
     }
     const whole = Buffer.concat(this.#parts);
     for (const consumer of [...this.#address.consumers]) {
       if (this.#arrival.via !== null && consumer.via === this.#arrival.via) continue;
-      const copy: Arrival = { ...this.#arrival, first: new Chunk(whole, 0, whole.length), complete: true, settled: true };
+      const copy: Arrival = {
+        ...this.#arrival,
+        first: new Chunk(whole, 0, whole.length),
+        complete: true,
+        settled: true,
+      };
       consumer.deliver(copy, DEAF).end(true);
     }
     if (!settled) this.#source.onOutcome({ outcome: 'accepted' }, true);
@@ -229,4 +244,3 @@ export const DISCARD: Sink = {
   end: () => {},
   abort: () => {},
 };
-

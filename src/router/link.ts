@@ -152,7 +152,8 @@ export class Link {
   #failed(error: SkiffError): void {
     if (this.#closed) return;
     const fact = this.#name(error);
-    if (this.#error?.message !== fact.message) log.warn('link', `${this.config.name}: ${fact.message}`, { code: fact.code });
+    if (this.#error?.message !== fact.message)
+      log.warn('link', `${this.config.name}: ${fact.message}`, { code: fact.code });
     this.#error = fact;
     this.#peer = null;
     this.#attempts++;

@@ -5,6 +5,7 @@ import type { Receiver, Sender } from '../amqp/link.ts';
 import { type Attach, type Open, terminus } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
+import { SHARED_SESSION_WINDOW } from './connections.ts';
 import { InboundLink } from './inbound.ts';
 import type { Router } from './router.ts';
 import { StreamingLinks } from './streaming-links.ts';
@@ -35,9 +36,14 @@ export abstract class Peer implements ConnectionHandler {
   }
 
   onOpen(open: Open): void {
-    if (this.isRouter && (open.offeredCapabilities?.includes(STREAMING_LINKS) || open.desiredCapabilities?.includes(STREAMING_LINKS))) {
+    if (
+      this.isRouter &&
+      (open.offeredCapabilities?.includes(STREAMING_LINKS) || open.desiredCapabilities?.includes(STREAMING_LINKS))
+    ) {
       this.streams = new StreamingLinks(this.connection);
     }
+    if (this.isRouter && open.properties?.get('product') !== 'skiff')
+      this.connection.sessionWindow = SHARED_SESSION_WINDOW;
     this.onOpened(open);
   }
 
@@ -72,13 +78,28 @@ export abstract class Peer implements ConnectionHandler {
     this.onInboundBound(link);
   }
 
-  protected acceptReceiver(session: Session, attach: Attach, handler: ConstructorParameters<typeof Receiver>[3]): Receiver {
-    const source = { ...terminus(attach.source?.address ?? null), expiryPolicy: attach.source?.expiryPolicy ?? 'session-end' };
-    const target = { ...terminus(attach.target?.address ?? null), expiryPolicy: attach.target?.expiryPolicy ?? 'session-end' };
+  protected acceptReceiver(
+    session: Session,
+    attach: Attach,
+    handler: ConstructorParameters<typeof Receiver>[3],
+  ): Receiver {
+    const source = {
+      ...terminus(attach.source?.address ?? null),
+      expiryPolicy: attach.source?.expiryPolicy ?? 'session-end',
+    };
+    const target = {
+      ...terminus(attach.target?.address ?? null),
+      expiryPolicy: attach.target?.expiryPolicy ?? 'session-end',
+    };
     return session.acceptReceiver(attach, { source, target }, handler);
   }
 
-  protected acceptSender(session: Session, attach: Attach, handler: ConstructorParameters<typeof Sender>[3], address?: string): Sender {
+  protected acceptSender(
+    session: Session,
+    attach: Attach,
+    handler: ConstructorParameters<typeof Sender>[3],
+    address?: string,
+  ): Sender {
     const source = {
       ...terminus(address ?? attach.source?.address ?? null, { capabilities: attach.source?.capabilities ?? [] }),
       dynamic: attach.source?.dynamic ?? false,

@@ -3,13 +3,14 @@
  * anonymous sender for everything the edge does not know, a downlink for the edge's own addresses, address tracking,
  * and a link for every address that local parts consume or produce.
  */
+
+import { described, encode, symbol } from '../amqp/codec.ts';
 import type { IncomingDelivery } from '../amqp/delivery.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Receiver, Sender } from '../amqp/link.ts';
 import { readBody, readHead, writeAnnotations } from '../amqp/message.ts';
 import { ACCEPTED, type Attach, type Open, terminus } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
-import { described, encode, symbol } from '../amqp/codec.ts';
 import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Address } from './addresses.ts';
@@ -73,7 +74,10 @@ export class Uplink extends Peer {
     this.#control = control;
     this.#data = data;
     this.#openDiscovery(control);
-    const anonymous = data.openSender({ name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(null, LINK_DETACH) }, { onDetached: () => {} });
+    const anonymous = data.openSender(
+      { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(null, LINK_DETACH) },
+      { onDetached: () => {} },
+    );
     this.#openDownlink(data);
     this.#openTracking(control);
     this.#anonymous = new LinkConsumer(this, anonymous);
@@ -112,13 +116,22 @@ export class Uplink extends Peer {
   }
 
   protected override onWantsToReceive(session: Session, attach: Attach): void {
-    session.refuse(attach, new AmqpError(Condition.notAllowed, 'an edge router takes no subscriptions from its interior router'));
+    session.refuse(
+      attach,
+      new AmqpError(Condition.notAllowed, 'an edge router takes no subscriptions from its interior router'),
+    );
   }
 
   #openSession(): Session {
     const session = this.connection.openSession();
     session.onEnded = (error) => {
-      if (this.#active) this.connection.close(new AmqpError(Condition.internalError, `a session of the uplink ended: ${error?.description ?? 'no reason given'}`));
+      if (this.#active)
+        this.connection.close(
+          new AmqpError(
+            Condition.internalError,
+            `a session of the uplink ended: ${error?.description ?? 'no reason given'}`,
+          ),
+        );
     };
     return session;
   }
@@ -183,7 +196,10 @@ export class Uplink extends Peer {
         source: terminus(this.router.id, { ...LINK_DETACH, capabilities }),
         target: terminus(null, { ...LINK_DETACH, capabilities }),
       },
-      { onTransfer: (delivery, chunk) => link.onTransfer(delivery, chunk), onDetached: (error) => this.#refused('the downlink', error) },
+      {
+        onTransfer: (delivery, chunk) => link.onTransfer(delivery, chunk),
+        onDetached: (error) => this.#refused('the downlink', error),
+      },
     );
     receiver.setCapacity(LINK_CAPACITY);
   }
@@ -191,14 +207,21 @@ export class Uplink extends Peer {
   #openTracking(session: Session): void {
     const receiver = session.openReceiver(
       { name: linkName(), source: terminus(ADDRESS_TRACKING, LINK_DETACH), target: terminus(null, LINK_DETACH) },
-      { onTransfer: (delivery, chunk) => this.#onTracking(delivery, chunk), onDetached: (error) => this.#refused('address tracking', error) },
+      {
+        onTransfer: (delivery, chunk) => this.#onTracking(delivery, chunk),
+        onDetached: (error) => this.#refused('address tracking', error),
+      },
     );
     receiver.setCapacity(TRACKING_CREDIT);
   }
 
   /** Says which mesh this edge is in, once; the hub has no use for it unless edges link to each other. */
   #openDiscovery(session: Session): void {
-    const options = { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(MESH_DISCOVERY, LINK_DETACH) };
+    const options = {
+      name: linkName(),
+      source: terminus(null, LINK_DETACH),
+      target: terminus(MESH_DISCOVERY, LINK_DETACH),
+    };
     const sender = session.openSender(options, { onDetached: () => {} });
     const mesh = this.router.meshId ?? '';
     const annotations = writeAnnotations({ flags: 0, toOverride: null, ingress: null, trace: [], mesh });
@@ -211,12 +234,20 @@ export class Uplink extends Peer {
 
   #refused(what: string, error: { condition: string; description: string | null } | null): void {
     if (!this.#active || this.connection.closed) return;
-    this.connection.close(new AmqpError(Condition.notAllowed, `the peer refuses ${what}: ${error?.description ?? error?.condition ?? 'no reason given'}`));
+    this.connection.close(
+      new AmqpError(
+        Condition.notAllowed,
+        `the peer refuses ${what}: ${error?.description ?? error?.condition ?? 'no reason given'}`,
+      ),
+    );
   }
 
   /** `[key, true|false]`: an address we send to has come to be beyond the hub, or is gone. */
   #onTracking(delivery: IncomingDelivery, chunk: Chunk | null): void {
-    const gathered = Buffer.concat([(delivery.context as Buffer | null) ?? Buffer.alloc(0), chunk?.view() ?? Buffer.alloc(0)]);
+    const gathered = Buffer.concat([
+      (delivery.context as Buffer | null) ?? Buffer.alloc(0),
+      chunk?.view() ?? Buffer.alloc(0),
+    ]);
     chunk?.release();
     delivery.context = gathered;
     if (!delivery.complete || delivery.aborted) return;
@@ -234,4 +265,3 @@ export class Uplink extends Peer {
     }
   }
 }
-

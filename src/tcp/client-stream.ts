@@ -20,7 +20,10 @@ export class ClientStream extends TcpStream implements Consumer {
     this.#reply = router.newReplyAddress();
     router.addresses.addConsumer(this.#reply.key, this);
     this.attach(socket);
-    const sink = router.route(openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }), this);
+    const sink = router.route(
+      openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }),
+      this,
+    );
     if (sink) this.sendTo(sink);
     else this.fail();
   }

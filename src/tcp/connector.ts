@@ -31,10 +31,10 @@ export class Connector implements Consumer {
 
   /** Offers the server no more; streams under way go on unless `cut`. */
   close(cut: boolean): void {
+    if (cut) for (const stream of [...this.#streams]) stream.fail();
     if (this.#closed) return;
     this.#closed = true;
     this.#router.addresses.removeConsumer(`M${this.config.routingKey}`, this);
-    if (cut) for (const stream of [...this.#streams]) stream.fail();
   }
 
   deliver(arrival: Arrival, source: Source): Sink {
@@ -54,7 +54,8 @@ export class Connector implements Consumer {
       },
       onFailed: (error) => {
         const fact = error.toFact();
-        if (this.#error?.message !== fact.message) log.warn('connector', `${this.config.name}: ${fact.message}`, { code: fact.code });
+        if (this.#error?.message !== fact.message)
+          log.warn('connector', `${this.config.name}: ${fact.message}`, { code: fact.code });
         this.#error = fact;
         this.#changed();
       },

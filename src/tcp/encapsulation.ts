@@ -39,5 +39,14 @@ export function openingOf(to: string, reply: { replyTo: string; correlationId: s
     bodyStart: octets.length - NULL_BODY.length,
   };
   const first = new Chunk(octets, 0, octets.length);
-  return { head, first, bodyOffset: head.bodyStart, complete: false, settled: false, address: to, byLink: false, via: null };
+  return {
+    head,
+    first,
+    bodyOffset: head.bodyStart,
+    complete: false,
+    settled: false,
+    address: to,
+    byLink: false,
+    via: null,
+  };
 }

@@ -46,11 +46,11 @@ export class Listener implements Producer {
 
   /** Stops listening; streams under way go on unless `cut`. */
   close(cut: boolean): void {
+    if (cut) for (const stream of [...this.#streams]) stream.fail();
     if (this.#closed) return;
     this.#closed = true;
     this.#router.addresses.removeProducer(this.#address.key, this);
     this.#stop();
-    if (cut) for (const stream of [...this.#streams]) stream.fail();
   }
 
   get connectionsOpen(): number {
@@ -82,7 +82,8 @@ export class Listener implements Producer {
       if (this.#server !== server) return;
       this.#server = null;
       const fact = socketFailure(error, hostPort(host || '*', port)).toFact();
-      if (this.#error?.message !== fact.message) log.error('listener', `${name} cannot be opened: ${fact.message}`, { code: fact.code });
+      if (this.#error?.message !== fact.message)
+        log.error('listener', `${name} cannot be opened: ${fact.message}`, { code: fact.code });
       this.#status = 'failed';
       this.#error = fact;
       this.#retry = setTimeout(() => this.#open(), RETRY_EVERY);
@@ -97,7 +98,11 @@ export class Listener implements Producer {
       this.#port = (server.address() as net.AddressInfo).port;
       this.#status = 'open';
       this.#error = null;
-      log.info('listener', `${name} is open`, { host: host || '*', port: this.#port, routingKey: this.config.routingKey });
+      log.info('listener', `${name} is open`, {
+        host: host || '*',
+        port: this.#port,
+        routingKey: this.config.routingKey,
+      });
       this.#tried();
       this.#changed();
     });

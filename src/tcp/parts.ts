@@ -45,7 +45,9 @@ export class Parts {
     for (const part of parts) if (part instanceof Listener) part.close(false);
     const deadline = performance.now() + withinMs * DRAIN_SHARE;
     while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
-    const connections = parts.flatMap((part) => (part instanceof Access || part instanceof Link ? part.connections : []));
+    const connections = parts.flatMap((part) =>
+      part instanceof Access || part instanceof Link ? part.connections : [],
+    );
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     this.#ids.close();
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);

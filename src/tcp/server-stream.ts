@@ -20,7 +20,14 @@ export class ServerStream extends TcpStream {
   readonly #replyTo: string;
 
   /** Connects to the server; `body` is what has come of the client's octets. */
-  constructor(target: { host: string; port: number }, arrival: Arrival, body: Chunk, source: Source, router: Router, hooks: ServerStreamHooks) {
+  constructor(
+    target: { host: string; port: number },
+    arrival: Arrival,
+    body: Chunk,
+    source: Source,
+    router: Router,
+    hooks: ServerStreamHooks,
+  ) {
     super();
     this.#router = router;
     this.#hooks = hooks;
