@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bundle, type Facts } from './bundle.ts';
+import { bundle, type Facts } from '../esbuild.config.mjs';
 import { type Architecture, pinnedNode } from './pinned-node.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -45,9 +45,12 @@ function buildTime(): number {
 /** A hash over everything the executable is made from. */
 function fingerprint(facts: Facts): string {
   const hash = createHash('sha256').update(String(facts.buildTime));
-  const files = globSync(['src/**/*.*', 'scripts/*.{ts,cjs}', 'package.json', 'package-lock.json'], {
-    cwd: root,
-  }).sort();
+  const files = globSync(
+    ['src/**/*.*', 'scripts/*.{ts,cjs}', 'esbuild.config.mjs', 'package.json', 'package-lock.json'],
+    {
+      cwd: root,
+    },
+  ).sort();
   for (const file of files) {
     hash
       .update(`${file}\0`)

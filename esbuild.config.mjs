@@ -5,14 +5,20 @@ import { build } from 'esbuild';
 /** Packages that a dependency requires in a try block and does without. */
 const OPTIONAL_PACKAGES = ['supports-color'];
 
-export interface Facts {
-  root: string;
-  version: string;
-  buildTime: number;
-}
+/**
+ * What a bundle is told about its build: the project's folder, the version, and the time in milliseconds.
+ *
+ * @typedef {{ root: string, version: string, buildTime: number }} Facts
+ */
 
-/** Bundles the program that starts at `entry`, a path relative to the root. */
-export async function bundle(entry: string, { root, version, buildTime }: Facts): Promise<Uint8Array> {
+/**
+ * Bundles the program that starts at `entry`, a path relative to the root.
+ *
+ * @param {string} entry
+ * @param {Facts} facts
+ * @returns {Promise<Uint8Array>}
+ */
+export async function bundle(entry, { root, version, buildTime }) {
   const result = await build({
     entryPoints: [entry],
     absWorkingDir: root,
