@@ -42,11 +42,14 @@ export class Acceptor {
     const { host, port } = this.#options;
     const server = net.createServer({ noDelay: true, allowHalfOpen: false }, (socket) => this.#accept(socket));
     this.#server = server;
+    const where = `${host === '' ? '*' : host}:${port}`;
     return new Promise((resolve, reject) => {
       server.once('error', (error) => {
         this.#server = null;
-        reject(socketFailure(error, `${host === '' ? '*' : host}:${port}`));
+        reject(socketFailure(error, where));
       });
+      // Closed again before it listened; later this rejects nothing any more.
+      server.once('close', () => reject(new SkiffError('closed', `${where}: closed before it listened`)));
       server.listen({ port, ...(host === '' ? {} : { host }) }, () => {
         server.removeAllListeners('error');
         server.on('error', (error) => this.#options.onRefused(socketFailure(error, 'accept').toFact(), ''));
@@ -58,7 +61,10 @@ export class Acceptor {
   close(): void {
     this.#server?.close();
     this.#server = null;
-    for (const socket of this.#handshakes) socket.destroy();
+    const handshakes = [...this.#handshakes];
+    // Nobody is to be blamed for these.
+    this.#handshakes.clear();
+    for (const socket of handshakes) socket.destroy();
   }
 
   #accept(raw: net.Socket): void {
@@ -76,8 +82,8 @@ export class Acceptor {
     });
     this.#handshakes.add(socket);
     const refuse = (error: SkiffError): void => {
-      if (!this.#handshakes.delete(socket)) return;
       clearTimeout(timer);
+      if (!this.#handshakes.delete(socket)) return;
       socket.destroy();
       raw.destroy();
       this.#options.onRefused(error.toFact(), from);
@@ -88,9 +94,11 @@ export class Acceptor {
     );
     socket.on('error', (error) => refuse(handshakeFailure(error)));
     socket.on('close', () => refuse(new SkiffError('connection-lost', 'a client left during its TLS handshake')));
+    // Node leaves errors of TLS to tls.Server, once the handshake is done; there is none here.
+    socket.on('_tlsError', (error: Error) => socket.destroy(error));
     socket.once('secure', () => {
-      this.#handshakes.delete(socket);
       clearTimeout(timer);
+      if (!this.#handshakes.delete(socket)) return;
       const unverified = verification(socket);
       const certificate = peerCertificate(socket);
       this.#options.onSocket({ socket, from, encrypted: true, certificate, unverified });
@@ -104,13 +112,13 @@ function handshakeFailure(error: Error): SkiffError {
 
 /** OpenSSL's verdict on the client's certificate; Node leaves acting on it to whoever wraps the socket. */
 function verification(socket: tls.TLSSocket): SkiffError | null {
-  const handle = (socket as unknown as { ssl: { verifyError(): NodeJS.ErrnoException | null } }).ssl;
-  const error = handle.verifyError();
-  if (error) return socketFailure(error, 'the client');
+  // Asked first: without a certificate the verdict is that of one whose issuer is not known.
   if (!socket.getPeerX509Certificate()) {
     return new SkiffError('no-certificate', 'the client showed no certificate', {
       hint: 'A link needs tlsCredentials with a certificate of the CA that the access trusts',
     });
   }
-  return null;
+  const handle = (socket as unknown as { ssl: { verifyError(): NodeJS.ErrnoException | null } }).ssl;
+  const error = handle.verifyError();
+  return error ? socketFailure(error, 'the client') : null;
 }

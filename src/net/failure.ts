@@ -50,7 +50,31 @@ const BY_CODE: Record<string, Wording> = {
   ERR_SSL_HTTP_REQUEST: { code: 'not-tls', message: 'an HTTP client on a TLS port' },
   ERR_SSL_PACKET_LENGTH_TOO_LONG: { code: 'not-tls', message: 'the other side does not speak TLS' },
   ERR_SSL_UNSUPPORTED_PROTOCOL: { code: 'tls-version', message: 'the other side offers only TLS older than 1.2' },
+  // What the peer says of us. In TLS 1.3 it says so once the connection stands.
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: {
+    code: 'tls-version',
+    message: 'the other side speaks only TLS older than 1.2',
+  },
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: { code: 'no-certificate', message: 'the peer asks for a certificate' },
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: {
+    code: 'certificate-refused',
+    message: "the peer does not trust the CA of this site's certificate",
+    hint: "Compare the CA (ca.crt) of both ends' tlsCredentials",
+  },
+  'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED': {
+    code: 'certificate-refused',
+    message: "to the peer, this site's certificate has expired",
+    hint: 'Renew it, and check the clocks of both machines',
+  },
+  'ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_REVOKED': {
+    code: 'certificate-refused',
+    message: "to the peer, this site's certificate is revoked",
+  },
+  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': {
+    code: 'certificate-refused',
+    message: "the peer does not accept this site's certificate",
+    hint: 'It may not be valid yet: check the clocks of both machines',
+  },
 };
 
 const UNTRUSTED = new Set([
@@ -101,6 +125,7 @@ const PERMANENT = new Set([
   'not-tls',
   'tls-version',
   'no-certificate',
+  'certificate-refused',
   'authentication-failed',
   'link-refused',
 ]);

@@ -40,6 +40,22 @@ export function readInto(socket: net.Socket, next: () => Uint8Array, filled: (oc
   target._handle?.useUserBuffer(first);
 }
 
+const waste = new Uint8Array(64 * 1024);
+
+/**
+ * Reads on and keeps nothing, for a socket whose reader is done. What was offered to the socket to read into may be
+ * released after this, or after the socket is destroyed, and not before: the kernel still writes there.
+ */
+export function discard(socket: net.Socket): void {
+  if (socket.destroyed) return;
+  readInto(
+    socket,
+    () => waste,
+    () => true,
+  );
+  socket.resume();
+}
+
 /**
  * The slab a socket reads into. Octets in [`start`, `end`) were read and are not yet consumed; the consumer moves
  * `start` on. Consecutive reads lie one behind the other, so a frame that comes in pieces is whole in memory.
@@ -66,10 +82,12 @@ export class ReadSlab {
   next(): Uint8Array {
     const pending = this.end - this.start;
     if (pending === 0 && this.slab.unshared) this.start = this.end = 0;
+    // Quiet again: a thousand links that were busy once must not keep a large slab each.
+    const quiet = pending === 0 && !this.#busy && this.slab.size > SMALL_SLAB;
     const room = this.slab.size - this.end;
     const least = this.slab.size === SMALL_SLAB ? 2048 : 16_384;
     const missing = Math.max(this.#wanted - pending, least);
-    if (room < missing || (this.#busy && this.slab.size === SMALL_SLAB)) this.#move(pending, missing);
+    if (quiet || room < missing || (this.#busy && this.slab.size === SMALL_SLAB)) this.#move(pending, missing);
     this.#offered = this.slab.size - this.end;
     return this.slab.buffer.subarray(this.end);
   }

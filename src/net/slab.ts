@@ -31,10 +31,13 @@ export class Slab {
   }
 
   retain(): void {
+    if (this.#references === 0) throw new Error('a slab was retained after its release');
     this.#references++;
   }
 
   release(): void {
+    // Two owners of one slab would mix up the octets of strangers: better to stop than to do that.
+    if (this.#references === 0) throw new Error('a slab was released once too often');
     if (--this.#references === 0) this.#pool.put(this);
   }
 
@@ -42,6 +45,13 @@ export class Slab {
   revive(): void {
     this.#references = 1;
   }
+}
+
+let inUse = 0;
+
+/** Slabs that somebody holds. It comes back to where it was when every holder is gone. */
+export function slabsInUse(): number {
+  return inUse;
 }
 
 class SlabPool {
@@ -53,6 +63,7 @@ class SlabPool {
   }
 
   take(): Slab {
+    inUse++;
     const slab = this.#free.pop();
     if (!slab) return new Slab(this, this.#size);
     slab.revive();
@@ -60,6 +71,7 @@ class SlabPool {
   }
 
   put(slab: Slab): void {
+    inUse--;
     if ((this.#free.length + 1) * this.#size <= KEEP_OCTETS) this.#free.push(slab);
   }
 }

@@ -42,7 +42,7 @@ export function secureContext(material: PemMaterial, what: string): tls.SecureCo
 export function checkHost(host: string, certificate: tls.PeerCertificate): Error | undefined {
   const failure = tls.checkServerIdentity(host, certificate);
   if (!failure || net.isIP(host) === 0) return failure;
-  const names = (certificate.subjectaltname ?? '').split(', ');
+  const names = alternativeNames(certificate.subjectaltname);
   return names.includes(`DNS:${host}`) ? undefined : failure;
 }
 
@@ -64,11 +64,51 @@ export function peerCertificate(socket: tls.TLSSocket): PeerCertificate | null {
 }
 
 export function describeCertificate(certificate: X509Certificate): PeerCertificate {
-  const names = (certificate.subjectAltName ?? '').split(', ');
-  const mark = names.find((name) => name.startsWith(`URI:${DEVICE_URN}`));
+  const mark = alternativeNames(certificate.subjectAltName).find((name) => name.startsWith(`URI:${DEVICE_URN}`));
   return {
     fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     subject: certificate.subject?.replaceAll('\n', ', ') ?? '',
-    deviceId: mark === undefined ? null : decodeURIComponent(mark.slice(`URI:${DEVICE_URN}`.length)),
+    deviceId: mark === undefined ? null : decoded(mark.slice(`URI:${DEVICE_URN}`.length)),
   };
+}
+
+/**
+ * A certificate's alternative names as `TYPE:value`. Node separates them with ", " and puts a value that has anything
+ * unusual in it in quotes, as JSON, so that a name cannot pose as several.
+ */
+function alternativeNames(text = ''): string[] {
+  const names: string[] = [];
+  for (let start = 0; start < text.length; ) {
+    const value = text.indexOf(':', start) + 1;
+    if (value === 0) break;
+    const quoted = text[value] === '"';
+    let end = quoted ? value + 1 : text.indexOf(', ', value);
+    if (quoted) {
+      while (end < text.length && text[end] !== '"') end += text[end] === '\\' ? 2 : 1;
+      end++;
+    } else if (end === -1) {
+      end = text.length;
+    }
+    names.push(text.slice(start, value) + (quoted ? unquoted(text.slice(value, end)) : text.slice(value, end)));
+    start = end + ', '.length;
+  }
+  return names;
+}
+
+/** Whoever made the certificate may have written anything into it: what is no JSON stands for itself. */
+function unquoted(text: string): string {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** As above: a name that is wrongly encoded is still a name, of nobody. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
