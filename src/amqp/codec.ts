@@ -23,7 +23,7 @@ export class Described {
 
 /** Deeper nesting than this is an attack, not a message. */
 const MAX_DEPTH = 32;
-/** Most elements of an array whose elements take no octets, so that a few octets cannot ask for gigabytes. */
+/** Most elements that take no octets, in all arrays together, so that a few octets cannot ask for gigabytes. */
 const MAX_EMPTY_ELEMENTS = 4096;
 
 function malformed(what: string): never {
@@ -36,6 +36,8 @@ export class Reader {
   readonly end: number;
   offset: number;
   #depth = 0;
+  /** Shared with the readers of what lies inside. */
+  #budget = { emptyElements: MAX_EMPTY_ELEMENTS };
 
   constructor(buffer: Buffer, offset = 0, end = buffer.length) {
     this.buffer = buffer;
@@ -204,6 +206,7 @@ export class Reader {
     const start = this.#take(size);
     const inner = new Reader(this.buffer, start, start + size);
     inner.#depth = this.#depth + 1;
+    inner.#budget = this.#budget;
     if (inner.#depth > MAX_DEPTH) malformed('values are nested too deeply');
     const small = code >> 4 === 0xc || code >> 4 === 0xe;
     const count = small ? inner.octet() : this.buffer.readUInt32BE(inner.#take(4));
@@ -240,8 +243,12 @@ export class Reader {
       descriptor = inner.value();
       elementCode = inner.octet();
     }
-    const limit = elementCode >> 4 === 0x4 ? MAX_EMPTY_ELEMENTS : inner.end - inner.offset;
-    if (count > limit) malformed('an array claims more elements than it has octets');
+    if (elementCode >> 4 === 0x4) {
+      this.#budget.emptyElements -= count;
+      if (this.#budget.emptyElements < 0) malformed('arrays claim too many elements that take no octets');
+    } else if (count > inner.end - inner.offset) {
+      malformed('an array claims more elements than it has octets');
+    }
     const list: Value[] = [];
     for (let index = 0; index < count; index++) {
       const element = inner.#primitive(elementCode);

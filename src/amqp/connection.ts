@@ -4,11 +4,13 @@
  */
 import type { Socket } from 'node:net';
 import { SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
+import { socketFailure } from '../net/failure.ts';
 import { Outbox } from '../net/outbox.ts';
-import { ReadSlab, readInto } from '../net/reading.ts';
+import { discard, ReadSlab, readInto } from '../net/reading.ts';
 import { Reader, type WritableDescribed, type WritableMap, Writer } from './codec.ts';
 import type { OutgoingDelivery } from './delivery.ts';
-import { AmqpError, Condition } from './error.ts';
+import { AmqpError, Condition, tell } from './error.ts';
 import {
   Disposition,
   Flow,
@@ -27,6 +29,7 @@ import {
   type ErrorValue,
   type Open,
   openFrame,
+  readDescriptor,
   readPerformative,
 } from './performatives.ts';
 import { AMQP_HEADER, SASL_HEADER, type Sasl } from './sasl.ts';
@@ -42,7 +45,7 @@ export interface ConnectionOptions {
   channelMax: number;
   /** Frames a session may send ahead of us. */
   sessionWindow: number;
-  /** Milliseconds without an octet after which the peer is taken for dead. Half of it goes on the wire (2.4.5). */
+  /** Milliseconds without an octet after which the peer is taken for dead; 0: never. Half goes on the wire (2.4.5). */
   idleTimeout: number;
   /** Milliseconds in which the peer must take something of what is written to it. */
   stallTimeout: number;
@@ -52,6 +55,8 @@ export interface ConnectionOptions {
   properties: WritableMap;
   /** null: the AMQP header comes first, without SASL. */
   sasl: Sasl | null;
+  /** Where our sequences of transfers and deliveries begin; 0 if not said. For tests, which have no 2^32 to wait for. */
+  firstSequence?: number;
 }
 
 export interface ConnectionHandler {
@@ -60,7 +65,10 @@ export interface ConnectionHandler {
    * peer's is read before.
    */
   onOpen(open: Open): void;
-  /** The peer wants a link. Answered with the session's `acceptSender`, `acceptReceiver` or `refuse`. */
+  /**
+   * The peer wants a link. Answered with the session's `acceptSender`, `acceptReceiver` or `refuse`, at once: the peer
+   * may use the link in its next frame. What is not answered is refused, with the `AmqpError` thrown if there is one.
+   */
   onAttach(session: Session, attach: Attach): void;
   /** The connection is gone; null when both sides closed it in order. Called once. */
   onClosed(error: SkiffError | null): void;
@@ -85,7 +93,9 @@ export class Connection {
   readonly options: ConnectionOptions;
   readonly socket: Socket;
   readonly outbox: Outbox;
-  readonly sessionWindow: number;
+  /** Frames each new session lets the peer send ahead; may be set once the peer's open tells who it is. */
+  sessionWindow: number;
+  readonly firstSequence: number;
   /** Room to compose a transfer's header in. */
   readonly scratch = Buffer.allocUnsafe(TRANSFER_HEADER_MAX);
   handler: ConnectionHandler;
@@ -104,6 +114,9 @@ export class Connection {
   #maxFrame = MIN_FRAME;
   #sessions = new Map<number, Session>();
   #byRemote = new Map<number, Session>();
+  /** Channels that were in use and are free again; those from `#channelsUsed` on have never been. */
+  #freeChannels: number[] = [];
+  #channelsUsed = 0;
   #waiting: OutgoingDelivery[] = [];
   #pumping: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout;
@@ -115,11 +128,10 @@ export class Connection {
     this.options = options;
     this.handler = handler;
     this.sessionWindow = options.sessionWindow;
+    this.firstSequence = options.firstSequence ?? 0;
     this.outbox = new Outbox(socket);
     this.outbox.onDrain = () => this.#pump();
-    socket.on('error', (error) =>
-      this.#fail(new SkiffError('connection-lost', `the connection broke: ${error.message}`, { cause: error })),
-    );
+    socket.on('error', (error) => this.#fail(socketFailure(error, 'the connection')));
     socket.on('end', () => this.#fail(this.#endError()));
     socket.on('close', () => this.#fail(this.#endError()));
     readInto(
@@ -146,6 +158,11 @@ export class Connection {
     return this.#phase === 'closed';
   }
 
+  /** Our close has gone: nothing more can be sent. */
+  get closing(): boolean {
+    return this.#closing || this.#phase === 'closed';
+  }
+
   /** Octets of payload that fit the peer's frames. */
   get maxPayload(): number {
     return this.#maxFrame - TRANSFER_HEADER_MAX;
@@ -157,34 +174,27 @@ export class Connection {
 
   /** Accepts the peer's open, which `onOpen` brought: ours goes, and reading goes on. */
   accept(properties: WritableMap = this.options.properties): void {
-    if (this.closed) return;
+    if (this.closing) return;
     this.#sendOpen(properties);
-    if (!this.#held) return;
-    this.#held = false;
-    this.#consume();
-    this.socket.resume();
+    this.#goOn();
   }
 
   /** Refuses the peer's open: ours, and at once a close that says why. */
   refuse(error: AmqpError): void {
-    this.#held = false;
     this.close(error);
   }
 
+  /** Begins a session. Throws `SkiffError` when there are too many, or the connection is closed. */
   openSession(): Session {
-    let channel = this.#sessions.size;
-    if (this.#sessions.has(channel)) {
-      channel = 0;
-      while (this.#sessions.has(channel)) channel++;
-    }
-    const limit = Math.min(this.options.channelMax, this.remote?.channelMax ?? 0xffff);
-    if (channel > limit)
+    if (this.closing) throw new SkiffError('connection-closed', 'the connection is closed');
+    const session = this.#newSession();
+    if (!session) {
+      const count = this.#sessions.size;
       throw new SkiffError(
         'channels-exhausted',
-        `the connection already has ${limit + 1} sessions, as many as the peer allows`,
+        `the connection already has ${count} sessions, as many as both ends take`,
       );
-    const session = new Session(this, channel);
-    this.#sessions.set(channel, session);
+    }
     session.begin();
     return session;
   }
@@ -197,16 +207,16 @@ export class Connection {
       this.#fail(error ? new SkiffError('connection-closed', error.message) : null);
       return;
     }
-    this.#sendOpen();
-    this.sendFrame(0, closeFrame(error));
-    this.outbox.flush();
+    this.#sendClose(error);
     if (error) this.#error ??= new SkiffError('connection-closed', `closed here: ${error.message}`, { cause: error });
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fail(null), CLOSE_TIMEOUT);
+    this.#timer = setTimeout(() => this.#fail(this.#error), CLOSE_TIMEOUT);
+    this.#goOn();
   }
 
   /** Cuts the connection, without a word to the peer. */
   destroy(error: SkiffError | null = null): void {
+    this.socket.destroy();
     this.#fail(error);
   }
 
@@ -217,6 +227,8 @@ export class Connection {
 
   /** A delivery that waits for its turn to write. */
   enqueue(delivery: OutgoingDelivery): void {
+    if (delivery.scheduled) return;
+    delivery.scheduled = true;
     this.#waiting.push(delivery);
     if (!this.congested) this.#pumping ??= setImmediate(() => this.#pump());
   }
@@ -227,9 +239,34 @@ export class Connection {
     this.#pumping = null;
     // One round over what waits now: whoever is still not done stands at the end of the queue again.
     for (let turns = this.#waiting.length; turns > 0 && !this.congested; turns--) {
-      this.#waiting.shift()?.pump(QUANTUM);
+      const delivery = this.#waiting.shift();
+      if (!delivery) break;
+      delivery.scheduled = false;
+      tell(() => delivery.pump(QUANTUM));
     }
     if (this.#waiting.length > 0 && !this.congested) this.#pumping = setImmediate(() => this.#pump());
+  }
+
+  #newSession(): Session | null {
+    const limit = Math.min(this.options.channelMax, this.remote?.channelMax ?? 0xffff);
+    let channel = this.#freeChannels.pop();
+    if (channel === undefined) {
+      if (this.#channelsUsed > limit) return null;
+      channel = this.#channelsUsed++;
+    }
+    const session = new Session(this, channel);
+    this.#sessions.set(channel, session);
+    return session;
+  }
+
+  /** Reads what was left unread while the peer's open had no answer. */
+  #goOn(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    // While nothing was read, nothing can have been heard.
+    this.lastHeard = performance.now();
+    this.#consume();
+    if (!this.closed) this.socket.resume();
   }
 
   #frame(type: number, channel: number, body: WritableDescribed): void {
@@ -281,6 +318,14 @@ export class Connection {
     );
   }
 
+  /** The last that we say. */
+  #sendClose(error: AmqpError | null): void {
+    this.#closing = true;
+    this.#sendOpen();
+    this.sendFrame(0, closeFrame(error));
+    this.outbox.close();
+  }
+
   #onOctets(octets: number): boolean {
     this.lastHeard = performance.now();
     this.octetsIn += octets;
@@ -293,8 +338,16 @@ export class Connection {
     try {
       while (this.#phase !== 'closed' && !this.#held && this.#step());
     } catch (error) {
-      this.#protocolError(error);
+      this.#protocolError(error instanceof AmqpError ? error : this.#internalError(error));
     }
+    // A peer may ask for more than it reads: what it is answered must not pile up until somebody looks.
+    if (this.outbox.overflowing) this.#fail(stoppedReading());
+  }
+
+  /** A bug of ours that a frame has brought out must not take the other connections down with this one. */
+  #internalError(error: unknown): AmqpError {
+    log.error('amqp', `a frame could not be handled: ${error instanceof Error ? error.stack : String(error)}`);
+    return new AmqpError(Condition.internalError, 'the frame could not be handled');
   }
 
   /** Reads one header or frame; false when it has not come whole. */
@@ -338,7 +391,7 @@ export class Connection {
 
   #onHeader(header: Buffer): void {
     const sasl = this.options.sasl;
-    if (header.equals(SASL_HEADER) && sasl) {
+    if (header.equals(SASL_HEADER) && sasl && !sasl.done) {
       this.#phase = 'sasl';
       if (sasl.role === 'server') {
         this.#raw(SASL_HEADER);
@@ -379,18 +432,28 @@ export class Connection {
 
   #onFrame(buffer: Buffer, frameStart: number, start: number, end: number): void {
     const channel = buffer.readUInt16BE(frameStart + 6);
-    switch (hotDescriptor(buffer, start, end)) {
+    let code = hotDescriptor(buffer, start, end);
+    let fields = start + 3;
+    if (code === -1) {
+      // A descriptor may be written at length, or as a symbol; few do.
+      const reader = new Reader(buffer, start, end);
+      code = readDescriptor(reader);
+      fields = reader.offset;
+    }
+    // After our close only the peer's counts; least of all what a peer says that was refused (2.4.6).
+    if (this.#closing && code !== Descriptor.close) return;
+    switch (code) {
       case Descriptor.transfer: {
-        const payload = readTransfer(transfer, buffer, start + 3, end);
+        const payload = readTransfer(transfer, buffer, fields, end);
         this.#session(channel)?.onTransfer(transfer, buffer, payload, frameStart, end, this.#read.slab);
         return;
       }
       case Descriptor.flow:
-        readFlow(flow, buffer, start + 3, end);
+        readFlow(flow, buffer, fields, end);
         this.#session(channel)?.onFlow(flow);
         return;
       case Descriptor.disposition:
-        readDisposition(disposition, buffer, start + 3, end);
+        readDisposition(disposition, buffer, fields, end);
         this.#session(channel)?.onDisposition(disposition);
         return;
     }
@@ -399,7 +462,7 @@ export class Connection {
 
   #onPerformative(channel: number, reader: Reader): void {
     const frame = readPerformative(reader);
-    if (frame.type !== 'open' && !this.remote) throw new AmqpError(Condition.notAllowed, `${frame.type} before open`);
+    if (frame.type !== 'open' && !this.remote) throw new AmqpError(Condition.illegalState, `${frame.type} before open`);
     switch (frame.type) {
       case 'open':
         this.#onOpen(frame.body);
@@ -410,10 +473,12 @@ export class Connection {
       case 'begin': {
         const own = frame.body.remoteChannel ?? -1;
         if (this.#byRemote.has(channel))
-          throw new AmqpError(Condition.notAllowed, `channel ${channel} has begun already`);
+          throw new AmqpError(Condition.illegalState, `channel ${channel} has begun already`);
         if (channel > this.options.channelMax)
           throw new AmqpError(Condition.framingError, `channel ${channel} is past the channel-max`);
-        const session = own === -1 ? this.#acceptSession() : this.#sessions.get(own);
+        const session = own === -1 ? this.#newSession() : this.#sessions.get(own);
+        if (!session && own === -1)
+          throw new AmqpError(Condition.resourceLimit, 'no channel is left to answer a begin with');
         if (!session || session.remoteChannel !== -1)
           throw new AmqpError(Condition.invalidField, `begin answers channel ${own}, which is not waiting`);
         this.#byRemote.set(channel, session);
@@ -422,10 +487,11 @@ export class Connection {
       }
       case 'end': {
         const session = this.#byRemote.get(channel);
-        if (!session) throw new AmqpError(Condition.notAllowed, `end on channel ${channel}, which has not begun`);
-        session.onEnd(frame.body.error);
+        if (!session) throw new AmqpError(Condition.illegalState, `end on channel ${channel}, which has not begun`);
         this.#byRemote.delete(channel);
         this.#sessions.delete(session.channel);
+        session.onEnd(frame.body.error);
+        this.#freeChannels.push(session.channel);
         return;
       }
       case 'attach':
@@ -440,20 +506,12 @@ export class Connection {
   /** The session of a peer's channel; null when we have ended it, so that frames already under way are passed over. */
   #session(channel: number): Session | null {
     const session = this.#byRemote.get(channel);
-    if (!session) throw new AmqpError(Condition.notAllowed, `a frame on channel ${channel}, which has not begun`);
+    if (!session) throw new AmqpError(Condition.illegalState, `a frame on channel ${channel}, which has not begun`);
     return session.ending ? null : session;
   }
 
-  #acceptSession(): Session {
-    let channel = 0;
-    while (this.#sessions.has(channel)) channel++;
-    const session = new Session(this, channel);
-    this.#sessions.set(channel, session);
-    return session;
-  }
-
   #onOpen(open: Open): void {
-    if (this.remote) throw new AmqpError(Condition.notAllowed, 'a second open');
+    if (this.remote) throw new AmqpError(Condition.illegalState, 'a second open');
     this.remote = open;
     this.#maxFrame = Math.max(MIN_FRAME, Math.min(open.maxFrameSize ?? 0xffffffff, 0x100000));
     clearTimeout(this.#timer);
@@ -464,10 +522,7 @@ export class Connection {
 
   #onClose(error: ErrorValue | null): void {
     if (!this.#closing) {
-      this.#closing = true;
-      this.#sendOpen();
-      this.sendFrame(0, closeFrame(null));
-      this.outbox.flush();
+      this.#sendClose(null);
       if (error) {
         this.#error = new SkiffError(
           error.condition,
@@ -482,24 +537,20 @@ export class Connection {
   #startIdleTimer(remoteIdle: number): void {
     const ours = this.options.idleTimeout;
     const keepAlive = remoteIdle > 0 ? remoteIdle / 2 : Number.POSITIVE_INFINITY;
-    const period = Math.max(50, Math.min(keepAlive, ours) / 4);
+    const patience = ours > 0 ? ours : Number.POSITIVE_INFINITY;
+    const period = Math.max(50, Math.min(keepAlive, patience, this.options.stallTimeout) / 4);
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
       if (now - this.outbox.lastWrite >= keepAlive - period) {
         this.#raw(EMPTY_FRAME);
         this.outbox.flush();
       }
-      const stalled = this.outbox.stalledSince;
-      if (this.outbox.overflowing || (stalled !== null && now - stalled > this.options.stallTimeout)) {
-        this.#fail(new SkiffError('peer-stopped-reading', 'the peer does not read what it is sent'));
-      } else if (now - this.lastHeard > ours && !this.#held) {
+      if (this.outbox.overflowing || this.outbox.stalledFor(now) > this.options.stallTimeout) {
+        this.#fail(stoppedReading());
+      } else if (now - this.lastHeard > patience && !this.#held) {
+        const seconds = Math.round((now - this.lastHeard) / 1000);
         this.close(new AmqpError(Condition.resourceLimit, 'local-idle-timeout expired'));
-        this.#fail(
-          new SkiffError(
-            'idle-timeout',
-            `nothing was heard of the peer for ${Math.round((now - this.lastHeard) / 1000)} s`,
-          ),
-        );
+        this.#fail(new SkiffError('idle-timeout', `nothing was heard of the peer for ${seconds} s`));
       }
     }, period);
   }
@@ -509,28 +560,19 @@ export class Connection {
     this.#fail(new SkiffError('open-timeout', `the peer did not finish opening the connection within ${seconds} s`));
   }
 
-  #protocolError(error: unknown): void {
-    if (!(error instanceof AmqpError)) throw error;
+  #protocolError(error: AmqpError): void {
     if (this.#closing) {
       this.#fail(this.#error);
       return;
     }
-    const told = new SkiffError(
-      'protocol-error',
-      `the peer broke the protocol: ${error.message} (${error.condition})`,
-      { cause: error },
-    );
-    this.#error = told;
-    if (this.#phase !== 'amqp') {
-      this.#fail(told);
-      return;
-    }
+    const { condition, message } = error;
+    this.#error =
+      condition === Condition.internalError
+        ? new SkiffError('internal-error', message, { cause: error })
+        : new SkiffError('protocol-error', `the peer broke the protocol: ${message} (${condition})`, { cause: error });
     // What follows the broken frame cannot be told apart any more: say why, and leave.
-    this.#closing = true;
-    this.#sendOpen();
-    this.sendFrame(0, closeFrame(error));
-    this.outbox.flush();
-    this.#fail(told);
+    if (this.#phase === 'amqp') this.#sendClose(error);
+    this.#fail(this.#error);
   }
 
   #endError(): SkiffError | null {
@@ -552,23 +594,32 @@ export class Connection {
     if (this.#pumping) clearImmediate(this.#pumping);
     this.#waiting = [];
     const value = error ? { condition: Condition.connectionForced, description: error.message } : null;
-    for (const session of this.#sessions.values()) session.abandon(value);
+    const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     this.#byRemote.clear();
     this.outbox.close();
     this.#endSocket();
     this.#read.release();
-    this.handler.onClosed(error);
+    for (const session of sessions) session.abandon(value);
+    tell(() => this.handler.onClosed(error));
   }
 
-  /** Lets what was written go out, then ends the socket; a peer that does not read it is cut off. */
+  /**
+   * Lets what was written go out, then ends the socket. What the peer still sends is read and dropped: a socket closed
+   * with unread octets is reset, and the peer would lose our last words. One that does not end its side is cut off.
+   */
   #endSocket(): void {
     const { socket } = this;
     if (socket.destroyed) return;
+    discard(socket);
     const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT);
     socket.once('close', () => clearTimeout(timer));
-    socket.end(() => socket.destroySoon());
+    socket.end();
   }
+}
+
+function stoppedReading(): SkiffError {
+  return new SkiffError('peer-stopped-reading', 'the peer does not read what it is sent');
 }
 
 const EMPTY_FRAME = Uint8Array.of(0, 0, 0, 8, 2, 0, 0, 0);

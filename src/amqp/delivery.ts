@@ -3,8 +3,9 @@
  * as long as the connection lasts (`more`, AMQP 1.0, 2.6.14).
  */
 import type { Chunk } from '../net/chunk.ts';
+import { tell } from './error.ts';
 import type { Receiver, Sender } from './link.ts';
-import type { DeliveryState } from './performatives.ts';
+import { type DeliveryState, isTerminal } from './performatives.ts';
 
 /** What a delivery that we send hears from the other side. */
 export interface OutgoingDeliveryHandler {
@@ -14,6 +15,8 @@ export interface OutgoingDeliveryHandler {
   onLost(): void;
   /** Output that was `blocked` may go on. */
   onWritable(): void;
+  /** The last transfer has gone. */
+  onFinished(): void;
 }
 
 export class OutgoingDelivery {
@@ -25,7 +28,12 @@ export class OutgoingDelivery {
   settled: boolean;
   /** Its last transfer has gone, or it was given up. */
   finished = false;
+  /** It stands in its link's line for credit; the link keeps this. */
+  inLine = false;
+  /** It stands in a line for the session's window or the connection's output; these keep it. */
+  scheduled = false;
   #waiting: Chunk[] = [];
+  #waitingOctets = 0;
   /** No more will be written: the last octets carry the end. */
   #ending = false;
   #aborting = false;
@@ -40,7 +48,12 @@ export class OutgoingDelivery {
 
   /** Whether more octets would wait here; the producer should stop until `onWritable`. */
   get blocked(): boolean {
-    return this.#waiting.length > 0 || this.sender.session.connection.congested;
+    return this.#queued;
+  }
+
+  /** Octets written that have not gone. */
+  get waitingOctets(): number {
+    return this.#waitingOctets;
   }
 
   /** Sends payload, or keeps it until credit, window and socket allow. Takes the chunk. */
@@ -50,13 +63,15 @@ export class OutgoingDelivery {
       return;
     }
     this.#waiting.push(chunk);
+    this.#waitingOctets += chunk.length;
     if (this.#queued) {
       park(chunk);
       return;
     }
-    if (this.sender.session.connection.congested) this.#wait();
-    else this.#drain(Number.POSITIVE_INFINITY);
+    this.#drain(Number.POSITIVE_INFINITY);
     if (this.#waiting.length > 0) park(chunk);
+    // With nothing left to send it still waits for its turn, to be told that output may go on.
+    else if (!this.finished && this.sender.session.connection.congested) this.#wait();
   }
 
   /** Ends the delivery, with a last chunk if given; `settled` says that no outcome is awaited. */
@@ -65,10 +80,14 @@ export class OutgoingDelivery {
       last?.release();
       return;
     }
-    if (last) this.#waiting.push(last);
+    if (last) {
+      this.#waiting.push(last);
+      this.#waitingOctets += last.length;
+    }
     this.#ending = true;
     this.settled ||= settled;
     if (!this.#queued) this.#drain(Number.POSITIVE_INFINITY);
+    if (last && this.#waiting.length > 0) park(last);
   }
 
   /** Takes the delivery back: the receiver forgets what it has of it. One that never began is only forgotten. */
@@ -78,7 +97,9 @@ export class OutgoingDelivery {
     this.#aborting = true;
     if (this.id === -1) {
       this.finished = true;
+      this.settled = true;
       this.sender.forget(this);
+      this.handler.onFinished();
     } else if (!this.#queued) {
       this.#drain(Number.POSITIVE_INFINITY);
     }
@@ -91,27 +112,37 @@ export class OutgoingDelivery {
     if (!this.#queued && !this.finished && !this.#ending) this.handler.onWritable();
   }
 
+  /** Settles a delivery whose outcome is known, so that the receiver may forget it too. */
+  settle(): void {
+    if (this.settled || this.id === -1) return;
+    this.settled = true;
+    this.sender.session.sendSettled(this);
+    this.sender.settled(this);
+  }
+
   /** The link is gone. */
   lose(): void {
     if (this.finished && this.settled) return;
     this.finished = true;
     this.settled = true;
     this.#drop();
-    this.handler.onLost();
+    tell(() => this.handler.onLost());
   }
 
   /** The receiver says how far it is, or settles. */
   update(state: DeliveryState | null, settled: boolean): void {
     if (settled) this.settled = true;
+    // Who has refused it does not want the rest.
+    if (isTerminal(state) && state?.outcome !== 'accepted') this.#drop();
     this.handler.onState(state, settled);
   }
 
-  /** Sends until everything has gone, `quantum` is used up, or the peer's window or credit is. */
+  /** Sends until everything has gone, `quantum` is used up, the socket has enough, or the peer allows no more. */
   #drain(quantum: number): void {
     const { sender } = this;
     let budget = quantum;
     while (this.#waiting.length > 0) {
-      if (budget <= 0 || !sender.mayTransfer(this)) {
+      if (budget <= 0 || sender.session.connection.congested || !sender.mayTransfer(this)) {
         this.#wait();
         return;
       }
@@ -119,9 +150,11 @@ export class OutgoingDelivery {
       if (chunk.length > sender.maxPayload) chunk = chunk.splitOff(sender.maxPayload);
       else this.#waiting.shift();
       budget -= chunk.length;
+      this.#waitingOctets -= chunk.length;
       const last = this.#ending && this.#waiting.length === 0;
       if (last) this.finished = true;
       sender.transfer(this, chunk, !last, false);
+      if (last) this.handler.onFinished();
     }
     if (!this.finished && (this.#ending || this.#aborting)) {
       if (!sender.mayTransfer(this)) {
@@ -129,7 +162,9 @@ export class OutgoingDelivery {
         return;
       }
       this.finished = true;
+      if (this.#aborting) this.settled = true;
       sender.transfer(this, null, false, this.#aborting);
+      this.handler.onFinished();
     }
   }
 
@@ -142,6 +177,7 @@ export class OutgoingDelivery {
   #drop(): void {
     for (const chunk of this.#waiting) chunk.release();
     this.#waiting = [];
+    this.#waitingOctets = 0;
   }
 }
 

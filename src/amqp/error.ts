@@ -1,3 +1,5 @@
+import { log } from '../log.ts';
+
 /** An AMQP error as it travels in close, end, detach and rejected: a condition and a description (AMQP 1.0, 2.8.14). */
 export class AmqpError extends Error {
   override readonly name = 'AmqpError';
@@ -19,6 +21,7 @@ export const Condition = {
   invalidField: 'amqp:invalid-field',
   notImplemented: 'amqp:not-implemented',
   resourceLimit: 'amqp:resource-limit-exceeded',
+  illegalState: 'amqp:illegal-state',
   frameSizeTooSmall: 'amqp:frame-size-too-small',
   connectionForced: 'amqp:connection:forced',
   framingError: 'amqp:connection:framing-error',
@@ -30,3 +33,15 @@ export const Condition = {
   transferLimit: 'amqp:link:transfer-limit-exceeded',
   messageSize: 'amqp:link:message-size-exceeded',
 } as const;
+
+/**
+ * Calls a handler among others that must be called too, whatever becomes of it: when something ends, everyone who has
+ * a part in it hears so. What the handler throws is a bug of its own, and is logged.
+ */
+export function tell(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    log.error('amqp', `a handler failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  }
+}

@@ -1,7 +1,7 @@
 /** Links (AMQP 1.0, 2.6): one direction of messages within a session, governed by credit. */
 import type { Chunk } from '../net/chunk.ts';
 import { IncomingDelivery, OutgoingDelivery, type OutgoingDeliveryHandler } from './delivery.ts';
-import { AmqpError, Condition } from './error.ts';
+import { AmqpError, Condition, tell } from './error.ts';
 import { MAX_TAG, type Transfer } from './hot.ts';
 import type { DeliveryState, ErrorValue, Terminus } from './performatives.ts';
 import type { Session } from './session.ts';
@@ -27,7 +27,7 @@ export interface SenderHandler extends LinkHandler {
 export interface ReceiverHandler extends LinkHandler {
   /**
    * Octets of a delivery, or its end: `delivery.complete` and `delivery.aborted` tell. The first call for a delivery
-   * introduces it. The chunk is the handler's to release.
+   * introduces it. The chunk is the handler's to release. An `AmqpError` that it throws detaches the link.
    */
   onTransfer(delivery: IncomingDelivery, chunk: Chunk | null): void;
   /** The sender has settled a delivery that we have not. */
@@ -43,7 +43,7 @@ export abstract class Link {
   target: Terminus | null;
   /** The peer's attach has come. */
   attached = false;
-  /** We have sent detach. */
+  /** We have sent detach; what the peer still sends of the link is dropped until its own comes. */
   detaching = false;
   /** Gone for good. */
   closed = false;
@@ -75,7 +75,7 @@ export abstract class Link {
     this.closed = true;
     const told = this.detaching;
     this.abandon();
-    if (!told) this.handler.onDetached(error);
+    if (!told) tell(() => this.handler.onDetached(error));
   }
 
   /** Gives up everything that is under way. */
@@ -85,21 +85,29 @@ export abstract class Link {
 export class Sender extends Link {
   override readonly isSender = true;
   override handler: SenderHandler;
-  /** Octets of payload that fit a frame, whatever its header. */
-  readonly maxPayload: number;
+  /** Where our delivery-count begins. */
+  readonly initialDeliveryCount: number;
   #credit = 0;
-  #deliveryCount = 0;
-  /** Deliveries that wait for credit, in order; the first may be under way. */
-  #queue: OutgoingDelivery[] = [];
+  #deliveryCount: number;
+  /** The receiver wants what credit is left to be used up. */
+  #draining = false;
+  /** Deliveries that wait for credit, in order. */
+  #line: OutgoingDelivery[] = [];
   /** The delivery whose transfers are under way: those of two must not mix on one link (2.6.14). */
   #current: OutgoingDelivery | null = null;
+  /** Deliveries that are not both sent and settled. */
   #live = new Set<OutgoingDelivery>();
-  /** Whether the peer settles by itself: then nothing is kept of what was sent settled. */
 
   constructor(session: Session, handle: number, options: LinkOptions, handler: SenderHandler) {
     super(session, handle, options);
     this.handler = handler;
-    this.maxPayload = session.connection.maxPayload;
+    this.initialDeliveryCount = session.connection.firstSequence;
+    this.#deliveryCount = this.initialDeliveryCount;
+  }
+
+  /** Octets of payload that fit a frame, whatever its header. */
+  get maxPayload(): number {
+    return this.session.connection.maxPayload;
   }
 
   /** Deliveries the receiver is ready for. */
@@ -115,33 +123,41 @@ export class Sender extends Link {
   /** Begins a delivery. It goes when there is credit. */
   send(settled: boolean, handler: OutgoingDeliveryHandler): OutgoingDelivery {
     const delivery = new OutgoingDelivery(this, this.session.nextTag(), settled, handler);
-    this.#live.add(delivery);
     if (this.closed || this.detaching) queueMicrotask(() => delivery.lose());
+    else this.#live.add(delivery);
     return delivery;
   }
 
   /** Whether the next transfer of this delivery may go now. */
   mayTransfer(delivery: OutgoingDelivery): boolean {
     if (!this.attached || this.closed || this.detaching || !this.session.mayTransfer) return false;
-    if (this.#current === delivery) return true;
-    return this.#current === null && this.#credit > 0 && (this.#queue.length === 0 || this.#queue[0] === delivery);
+    if (this.#current !== null) return this.#current === delivery;
+    if (this.#credit <= 0) return false;
+    const first = this.#first();
+    return first === undefined || first === delivery;
   }
 
-  /** A delivery that has something to send and may not. */
+  /** A delivery that has something to send and may not, or waits for its turn. */
   enqueue(delivery: OutgoingDelivery): void {
     if (this.closed || this.detaching) return;
-    if (delivery === this.#current || (this.#current === null && this.#credit > 0 && this.#queue.length === 0)) {
-      if (delivery !== this.#current) this.#queue.push(delivery);
+    if (delivery === this.#current) {
       this.session.enqueue(delivery);
-    } else if (!this.#queue.includes(delivery)) {
-      this.#queue.push(delivery);
+      return;
     }
+    if (!delivery.inLine) {
+      delivery.inLine = true;
+      this.#line.push(delivery);
+    }
+    this.#wakeFirst();
   }
 
   transfer(delivery: OutgoingDelivery, chunk: Chunk | null, more: boolean, aborted: boolean): void {
     const first = this.#current !== delivery;
     if (first) {
-      if (this.#queue[0] === delivery) this.#queue.shift();
+      if (delivery.inLine) {
+        this.#line.shift();
+        delivery.inLine = false;
+      }
       this.#current = delivery;
       this.#credit--;
       this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
@@ -151,45 +167,43 @@ export class Sender extends Link {
     this.session.sendTransfer(this, delivery, chunk, first, more, aborted);
     if (more) return;
     if (delivery.settled || aborted) this.settled(delivery);
-    this.#wakeNext();
+    this.#wakeFirst();
+    this.#useUp();
   }
 
   /** A delivery that never began is dropped. */
   forget(delivery: OutgoingDelivery): void {
     this.#live.delete(delivery);
-    const index = this.#queue.indexOf(delivery);
-    if (index >= 0) this.#queue.splice(index, 1);
+    this.#wakeFirst();
+    this.#useUp();
   }
 
+  /** Nothing more will be said about a delivery; it lives on until its last transfer has gone. */
   settled(delivery: OutgoingDelivery): void {
-    this.#live.delete(delivery);
+    if (delivery.finished) this.#live.delete(delivery);
     this.session.forgetOutgoing(delivery);
   }
 
   /** The receiver's flow: where it stands and what it allows (2.6.7). */
   onFlow(deliveryCount: number, credit: number, drain: boolean): void {
-    const seen = deliveryCount === -1 ? 0 : deliveryCount;
+    const seen = deliveryCount === -1 ? this.initialDeliveryCount : deliveryCount;
     const had = this.#credit;
-    this.#credit = Math.max(0, (seen + credit - this.#deliveryCount) | 0);
-    if (drain && this.#queue.length === 0 && this.#current === null && this.#credit > 0) {
-      this.#deliveryCount = (this.#deliveryCount + this.#credit) >>> 0;
-      this.#credit = 0;
-      this.session.sendFlow({ handle: this.handle, deliveryCount: this.#deliveryCount, credit: 0, drain: true });
-      return;
-    }
-    if (this.#credit > 0) this.#wakeNext();
+    this.#credit = allowance(credit, this.#deliveryCount, seen);
+    this.#draining = drain;
+    this.#wakeFirst();
     if (had === 0 && this.#credit > 0) this.handler.onCredit?.();
+    this.#useUp();
   }
 
   /** What the sender's side of a flow says of this link, when the peer asks (echo). */
   flowFields(): { handle: number; deliveryCount: number; credit: number; drain: boolean } {
-    return { handle: this.handle, deliveryCount: this.#deliveryCount, credit: this.#credit, drain: false };
+    return { handle: this.handle, deliveryCount: this.#deliveryCount, credit: this.#credit, drain: this.#draining };
   }
 
   protected override abandon(): void {
     const live = [...this.#live];
     this.#live.clear();
-    this.#queue = [];
+    this.#line = [];
     this.#current = null;
     for (const delivery of live) {
       this.session.forgetOutgoing(delivery);
@@ -197,10 +211,33 @@ export class Sender extends Link {
     }
   }
 
-  #wakeNext(): void {
-    const next = this.#queue[0];
-    if (next && this.#current === null && this.#credit > 0) this.session.enqueue(next);
+  /** The first in line, passing over those that were given up meanwhile. */
+  #first(): OutgoingDelivery | undefined {
+    while (this.#line[0]?.finished) this.#line.shift();
+    return this.#line[0];
   }
+
+  #wakeFirst(): void {
+    if (this.#current !== null || this.#credit <= 0) return;
+    const first = this.#first();
+    if (first) this.session.enqueue(first);
+  }
+
+  /** A receiver that drains gets back at once what credit nothing waits for (2.6.7). */
+  #useUp(): void {
+    if (!this.#draining || this.#credit <= 0 || this.#current !== null || this.#first()) return;
+    this.#deliveryCount = (this.#deliveryCount + this.#credit) >>> 0;
+    this.#credit = 0;
+    this.session.sendFlow(this.flowFields());
+  }
+}
+
+/**
+ * What is left of `granted` as seen by a peer that has seen our sequence up to `seen`, when we are at `current`
+ * (2.5.6, 2.6.7). Sequence numbers wrap at 2^32; a peer cannot have seen what we have not sent.
+ */
+export function allowance(granted: number, current: number, seen: number): number {
+  return Math.max(0, granted - Math.max(0, (current - seen) | 0));
 }
 
 export class Receiver extends Link {
@@ -210,6 +247,8 @@ export class Receiver extends Link {
   #capacity = 0;
   #credit = 0;
   #deliveryCount = 0;
+  /** Delivery-count up to which the sender was ever allowed to go. */
+  #limit = 0;
   #current: IncomingDelivery | null = null;
   #live = new Set<IncomingDelivery>();
 
@@ -222,13 +261,13 @@ export class Receiver extends Link {
   setCapacity(deliveries: number): void {
     if (this.#capacity === deliveries) return;
     this.#capacity = deliveries;
-    if (deliveries === 0) this.#grant(0);
-    else this.#topUp(true);
+    this.#grant(deliveries - this.#live.size);
   }
 
   onAttach(initialDeliveryCount: number): void {
     this.#deliveryCount = initialDeliveryCount;
-    if (this.#capacity > 0) this.#topUp(true);
+    this.#limit = initialDeliveryCount;
+    if (this.#capacity > 0) this.#grant(this.#capacity);
   }
 
   /** The sender's flow: it tells its delivery count, and uses up credit when it drains. */
@@ -241,35 +280,45 @@ export class Receiver extends Link {
       }
     }
     if (echo) this.#grant(this.#credit);
+    else this.#topUp();
   }
 
-  onTransfer(transfer: Transfer, buffer: Buffer, chunk: Chunk | null): void {
-    let delivery = this.#current;
-    if (!delivery) {
-      if (transfer.deliveryId === -1)
-        throw new AmqpError(Condition.invalidField, 'the first transfer of a delivery lacks its delivery-id');
-      if (transfer.tagEnd - transfer.tagStart > MAX_TAG)
-        throw new AmqpError(Condition.invalidField, 'a delivery-tag is longer than 32 octets');
-      if (this.#credit <= 0) {
-        chunk?.release();
-        this.detach(new AmqpError(Condition.transferLimit, 'a delivery without credit for it'));
-        return;
+  /** The delivery a transfer belongs to; null when there was no credit for it. Throws `AmqpError` when it is amiss. */
+  admit(transfer: Transfer, buffer: Buffer): IncomingDelivery | null {
+    const current = this.#current;
+    if (current) {
+      if (transfer.deliveryId !== -1 && transfer.deliveryId !== current.id) {
+        throw new AmqpError(Condition.notAllowed, 'two deliveries are mixed on one link');
       }
-      this.#credit--;
-      this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
-      const tag = Buffer.from(buffer.subarray(transfer.tagStart, transfer.tagEnd));
-      delivery = new IncomingDelivery(this, transfer.deliveryId, tag, transfer.settled === 1);
-      this.#live.add(delivery);
-      this.session.trackIncoming(delivery);
-      this.#current = delivery;
-    } else if (transfer.deliveryId !== -1 && transfer.deliveryId !== delivery.id) {
-      throw new AmqpError(Condition.notAllowed, 'two deliveries are mixed on one link');
+      return current;
     }
-    if (transfer.settled === 1) delivery.remoteSettled = true;
+    if (transfer.deliveryId === -1) {
+      throw new AmqpError(Condition.invalidField, 'the first transfer of a delivery lacks its delivery-id');
+    }
+    if (transfer.tagEnd - transfer.tagStart > MAX_TAG) {
+      throw new AmqpError(Condition.invalidField, `a delivery-tag is longer than ${MAX_TAG} octets`);
+    }
+    // Credit that was taken back counts: the delivery may have been under way already (2.6.7).
+    if (((this.#limit - this.#deliveryCount) | 0) <= 0) {
+      this.detach(new AmqpError(Condition.transferLimit, 'a delivery without credit for it'));
+      return null;
+    }
+    const tag = Buffer.from(buffer.subarray(transfer.tagStart, transfer.tagEnd));
+    const delivery = new IncomingDelivery(this, transfer.deliveryId, tag, transfer.settled === 1);
+    this.session.trackIncoming(delivery);
+    this.#live.add(delivery);
+    this.#current = delivery;
+    this.#credit = Math.max(0, this.#credit - 1);
+    this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
+    return delivery;
+  }
+
+  /** A transfer of a delivery that was admitted. Takes the chunk. */
+  onTransfer(delivery: IncomingDelivery, transfer: Transfer, chunk: Chunk | null): void {
+    if (transfer.settled === 1 || transfer.aborted) delivery.remoteSettled = true;
     delivery.aborted = transfer.aborted;
     delivery.complete = !transfer.more || transfer.aborted;
     if (delivery.complete) this.#current = null;
-    if (delivery.aborted) delivery.remoteSettled = true;
     this.handler.onTransfer(delivery, chunk);
     if (delivery.complete && (delivery.remoteSettled || delivery.settled)) this.#forget(delivery);
   }
@@ -302,25 +351,27 @@ export class Receiver extends Link {
       delivery.complete = true;
       delivery.aborted = true;
       delivery.remoteSettled = true;
-      this.handler.onTransfer(delivery, null);
+      tell(() => this.handler.onTransfer(delivery, null));
     }
   }
 
   #forget(delivery: IncomingDelivery): void {
     if (!this.#live.delete(delivery)) return;
     this.session.forgetIncoming(delivery);
-    this.#topUp(false);
+    this.#topUp();
   }
 
   /** Deliveries under way count against the capacity, so that a slow consumer is not sent without end. */
-  #topUp(always: boolean): void {
+  #topUp(): void {
     const room = this.#capacity - this.#live.size;
-    if (room <= this.#credit || !(always || room - this.#credit >= this.#capacity / 4)) return;
-    this.#grant(room);
+    if (room > this.#credit && room - this.#credit >= this.#capacity / 4) this.#grant(room);
   }
 
   #grant(credit: number): void {
+    if (!this.attached || this.closed || this.detaching) return;
     this.#credit = Math.max(0, credit);
-    if (this.attached && !this.closed && !this.detaching) this.session.sendFlow(this.flowFields());
+    const limit = (this.#deliveryCount + this.#credit) >>> 0;
+    if (((limit - this.#limit) | 0) > 0) this.#limit = limit;
+    this.session.sendFlow(this.flowFields());
   }
 }

@@ -56,7 +56,7 @@ const Section = {
 } as const;
 
 /** A body that is nothing but an amqp-value null; bare octets of a stream follow it. */
-const NULL_BODY = Uint8Array.of(0x00, 0x53, Section.value, 0x40);
+export const NULL_BODY = Uint8Array.of(0x00, 0x53, Section.value, 0x40);
 
 /**
  * Reads the head of the message in [`start`, `end`). Returns null when more octets are needed; `complete` says that
@@ -98,7 +98,8 @@ export function readHead(buffer: Buffer, start: number, end: number, complete: b
   return head;
 }
 
-const ANNOTATIONS_CODE = 0;
+/** Stands for the router annotations, which have no code; -1 stands for a descriptor that has not come whole. */
+const ANNOTATIONS_CODE = -2;
 
 function readSection(head: MessageHead, code: number, reader: Reader, offset: number, start: number): void {
   if (code === ANNOTATIONS_CODE) {
@@ -118,7 +119,19 @@ function readSection(head: MessageHead, code: number, reader: Reader, offset: nu
 
 const text = (value: Value | undefined): string | null => (typeof value === 'string' ? value : null);
 
-/** The section's code (0 for router annotations, -1 when it is not whole) and where its value starts. */
+const SECTION_NAMES: Record<string, number> = {
+  'amqp:header:list': Section.header,
+  'amqp:delivery-annotations:map': Section.deliveryAnnotations,
+  'amqp:message-annotations:map': Section.messageAnnotations,
+  'amqp:properties:list': Section.properties,
+  'amqp:application-properties:map': Section.applicationProperties,
+  'amqp:data:binary': Section.data,
+  'amqp:amqp-sequence:list': Section.sequence,
+  'amqp:amqp-value:*': Section.value,
+  'amqp:footer:map': Section.footer,
+};
+
+/** The section's code and where its value starts. */
 function sectionAt(buffer: Buffer, offset: number, end: number): { code: number; valueStart: number } {
   if (buffer[offset] !== 0) throw new AmqpError(Condition.decodeError, 'a message section without a descriptor');
   if (offset + 3 > end) return { code: -1, valueStart: end };
@@ -129,6 +142,12 @@ function sectionAt(buffer: Buffer, offset: number, end: number): { code: number;
     const descriptor = buffer.readBigUInt64BE(offset + 2);
     const code = descriptor === ANNOTATIONS ? ANNOTATIONS_CODE : Number(descriptor);
     return { code, valueStart: offset + 10 };
+  }
+  if (format === 0xa3) {
+    const valueStart = offset + 3 + (buffer[offset + 2] as number);
+    if (valueStart > end) return { code: -1, valueStart: end };
+    const code = SECTION_NAMES[buffer.toString('latin1', offset + 3, valueStart)];
+    if (code !== undefined) return { code, valueStart };
   }
   throw new AmqpError(Condition.decodeError, 'a message section with an unknown descriptor');
 }
@@ -171,6 +190,8 @@ export function writeAnnotations(annotations: RouterAnnotations): Buffer {
 const ANNOTATIONS_DESCRIPTOR = Buffer.concat([Uint8Array.of(0x00, 0x80), Buffer.from('SKPR--RA')]);
 
 export interface MessageFields {
+  /** Said in a header section, when said at all. */
+  durable?: boolean;
   to?: string | null;
   subject?: string | null;
   replyTo?: string | null;
@@ -179,7 +200,8 @@ export interface MessageFields {
   applicationProperties?: Map<Writable, Writable> | null;
 }
 
-function properties(writer: Writer, fields: MessageFields): void {
+function writeSections(writer: Writer, fields: MessageFields): void {
+  if (fields.durable !== undefined) writer.write(described(Section.header, [fields.durable]));
   const { to, subject, replyTo, correlationId, contentType } = fields;
   const list: Writable[] = [null, null, to, subject, replyTo, correlationId, contentType ? symbol(contentType) : null];
   while (list.length > 0 && (list.at(-1) === null || list.at(-1) === undefined)) list.pop();
@@ -191,7 +213,7 @@ function properties(writer: Writer, fields: MessageFields): void {
 /** A whole message with an amqp-value body. */
 export function writeMessage(fields: MessageFields, body: Writable): Buffer {
   const writer = new Writer();
-  properties(writer, fields);
+  writeSections(writer, fields);
   writer.write(described(Section.value, body));
   return Buffer.from(writer.written());
 }
@@ -199,7 +221,7 @@ export function writeMessage(fields: MessageFields, body: Writable): Buffer {
 /** The head of a stream: everything before its bare octets. */
 export function writeStreamHead(fields: MessageFields): Buffer {
   const writer = new Writer();
-  properties(writer, fields);
+  writeSections(writer, fields);
   writer.raw(NULL_BODY);
   return Buffer.from(writer.written());
 }

@@ -247,7 +247,7 @@ export function readPerformative(reader: Reader): Performative {
     case Descriptor.close:
       return { type: 'close', body: readFields(ERROR_ONLY, value, 'close') as unknown as { error: ErrorValue | null } };
     default:
-      throw new AmqpError(Condition.decodeError, `no performative has the descriptor ${String(descriptor)}`);
+      throw new AmqpError(Condition.decodeError, `no performative has the descriptor ${named(descriptor)}`);
   }
 }
 
@@ -264,25 +264,43 @@ export function readSasl(reader: Reader): SaslFrame {
     case Descriptor.saslOutcome:
       return { type: 'outcome', code: readFields(SASL_OUTCOME, value, 'sasl-outcome').code as number };
     default:
-      throw new AmqpError(Condition.decodeError, `no SASL frame has the descriptor ${String(descriptor)}`);
+      throw new AmqpError(Condition.decodeError, `no SASL frame has the descriptor ${named(descriptor)}`);
   }
 }
 
-const DESCRIPTOR_NAMES: Record<string, number> = {
-  'amqp:open:list': Descriptor.open,
-  'amqp:begin:list': Descriptor.begin,
-  'amqp:attach:list': Descriptor.attach,
-  'amqp:flow:list': Descriptor.flow,
-  'amqp:transfer:list': Descriptor.transfer,
-  'amqp:disposition:list': Descriptor.disposition,
-  'amqp:detach:list': Descriptor.detach,
-  'amqp:end:list': Descriptor.end,
-  'amqp:close:list': Descriptor.close,
-};
+const DESCRIPTOR_NAMES = new Map<Value, number>([
+  ['amqp:open:list', Descriptor.open],
+  ['amqp:begin:list', Descriptor.begin],
+  ['amqp:attach:list', Descriptor.attach],
+  ['amqp:flow:list', Descriptor.flow],
+  ['amqp:transfer:list', Descriptor.transfer],
+  ['amqp:disposition:list', Descriptor.disposition],
+  ['amqp:detach:list', Descriptor.detach],
+  ['amqp:end:list', Descriptor.end],
+  ['amqp:close:list', Descriptor.close],
+  ['amqp:sasl-mechanisms:list', Descriptor.saslMechanisms],
+  ['amqp:sasl-init:list', Descriptor.saslInit],
+  ['amqp:sasl-challenge:list', Descriptor.saslChallenge],
+  ['amqp:sasl-response:list', Descriptor.saslResponse],
+  ['amqp:sasl-outcome:list', Descriptor.saslOutcome],
+]);
 
 /** The numeric code of a descriptor, which may be written as a symbol too. */
 function descriptorCode(descriptor: Value): Value {
-  return typeof descriptor === 'string' ? (DESCRIPTOR_NAMES[descriptor] ?? descriptor) : descriptor;
+  return DESCRIPTOR_NAMES.get(descriptor) ?? descriptor;
+}
+
+/** Reads past a performative's descriptor, however it is written, and returns its code; -1 when there is none. */
+export function readDescriptor(reader: Reader): number {
+  if (reader.octet() !== 0) return -1;
+  const code = descriptorCode(reader.value());
+  return typeof code === 'number' ? code : -1;
+}
+
+/** A descriptor as a message may name it. */
+function named(descriptor: Value): string {
+  const simple = typeof descriptor === 'number' || typeof descriptor === 'bigint' || typeof descriptor === 'string';
+  return simple ? String(descriptor).slice(0, 40) : 'of a strange type';
 }
 
 function readDescribed(reader: Reader): { descriptor: Value; value: Value[] } {
@@ -329,7 +347,9 @@ function readField(type: FieldType, value: Value, what: string): unknown {
         ? value
         : wrong();
     case 'ulong':
-      return typeof value === 'number' || typeof value === 'bigint' ? value : wrong();
+      return (typeof value === 'bigint' || Number.isInteger(value)) && (value as number | bigint) >= 0
+        ? value
+        : wrong();
     case 'symbols':
       return typeof value === 'string'
         ? [value]
@@ -467,11 +487,32 @@ function terminusValue(descriptor: number, value: Terminus | null): Writable {
   );
 }
 
+/**
+ * Errors are cut so that any frame that carries one fits the smallest frame there may be (512 octets): what one peer
+ * wrote at length is told to others, whose frames may be shorter.
+ */
+const MAX_CONDITION = 64;
+const MAX_DESCRIPTION = 384;
+
 export function errorValue(
   error: { condition: string; description?: string | null; message?: string } | null,
 ): Writable {
   if (!error) return null;
-  return described(Descriptor.error, list([symbol(error.condition), error.description ?? error.message ?? null]));
+  const description = error.description ?? error.message ?? null;
+  return described(
+    Descriptor.error,
+    list([symbol(error.condition.slice(0, MAX_CONDITION)), description === null ? null : shortened(description)]),
+  );
+}
+
+function shortened(text: string): string {
+  // No character takes more than three octets for each unit of its length.
+  if (text.length * 3 <= MAX_DESCRIPTION) return text;
+  const octets = Buffer.from(text);
+  if (octets.length <= MAX_DESCRIPTION) return text;
+  let end = MAX_DESCRIPTION;
+  while (((octets[end] as number) & 0xc0) === 0x80) end--;
+  return octets.toString('utf8', 0, end);
 }
 
 export function detachFrame(handle: number, closed: boolean, error: AmqpError | null): WritableDescribed {
@@ -499,7 +540,11 @@ export function readDeliveryState(value: Value): DeliveryState | null {
   switch (value.descriptor) {
     case Descriptor.received:
     case 'amqp:received:list':
-      return { outcome: 'received', sectionNumber: Number(fields[0] ?? 0), sectionOffset: Number(fields[1] ?? 0) };
+      return {
+        outcome: 'received',
+        sectionNumber: readField('uint', fields[0] ?? 0, 'received.section-number') as number,
+        sectionOffset: Number(readField('ulong', fields[1] ?? 0, 'received.section-offset')),
+      };
     case Descriptor.accepted:
     case 'amqp:accepted:list':
       return ACCEPTED;

@@ -1,9 +1,10 @@
 /** Sessions (AMQP 1.0, 2.5): a sequence of transfers in each direction, bounded by a window of frames. */
+import { SkiffError } from '../errors.ts';
 import { Chunk, type ChunkOwner, COPY_LIMIT } from '../net/chunk.ts';
 import type { Slab } from '../net/slab.ts';
 import type { Connection } from './connection.ts';
 import type { IncomingDelivery, OutgoingDelivery } from './delivery.ts';
-import { AmqpError, Condition } from './error.ts';
+import { AmqpError, Condition, tell } from './error.ts';
 import {
   type Disposition,
   dispositionSize,
@@ -16,7 +17,15 @@ import {
   writeFlow,
   writeTransfer,
 } from './hot.ts';
-import { type Link, type LinkOptions, Receiver, type ReceiverHandler, Sender, type SenderHandler } from './link.ts';
+import {
+  allowance,
+  type Link,
+  type LinkOptions,
+  Receiver,
+  type ReceiverHandler,
+  Sender,
+  type SenderHandler,
+} from './link.ts';
 import {
   type Attach,
   attachFrame,
@@ -42,11 +51,11 @@ export class Session implements ChunkOwner {
   /** We have sent end, and wait for the peer's. */
   ending = false;
   closed = false;
-  /** Called when the session is gone by the peer's doing. */
+  /** Called when the session is gone by the peer's doing, be it a fault of the peer's that we ended it for. */
   onEnded: (error: ErrorValue | null) => void = () => {};
   #began = false;
 
-  #nextOutgoingId = 0;
+  #nextOutgoingId: number;
   #remoteWindow = 0;
   #nextIncomingId = 0;
   /** Frames the peer may still send. */
@@ -54,12 +63,19 @@ export class Session implements ChunkOwner {
   /** Frames received whose payload is still in our hands. */
   #held = 0;
 
-  #nextDeliveryId = 0;
+  #nextDeliveryId: number;
   #nextTag = 0;
   #outgoing = new Map<number, OutgoingDelivery>();
   #incoming = new Map<number, IncomingDelivery>();
   #local = new Map<number, Link>();
   #remote = new Map<number, Link>();
+  /** Links of ours that the peer has not answered, by role and name. */
+  #unanswered = new Map<string, Link>();
+  /** Handles that were in use and are free again; those from `#handlesUsed` on have never been. */
+  #freeHandles: number[] = [];
+  #handlesUsed = 0;
+  /** The highest handle the peer takes. */
+  #remoteHandleMax = HANDLE_MAX;
   /** Deliveries that wait for the peer's window. */
   #stalled: OutgoingDelivery[] = [];
 
@@ -67,6 +83,8 @@ export class Session implements ChunkOwner {
     this.connection = connection;
     this.channel = channel;
     this.#window = connection.sessionWindow;
+    this.#nextOutgoingId = connection.firstSequence;
+    this.#nextDeliveryId = connection.firstSequence;
   }
 
   /** Links that are not gone. */
@@ -76,9 +94,10 @@ export class Session implements ChunkOwner {
 
   /** Whether the peer's window has room for a transfer. */
   get mayTransfer(): boolean {
-    return this.#remoteWindow > 0 && this.remoteChannel !== -1 && !this.ending && !this.closed;
+    return this.#remoteWindow > 0 && this.remoteChannel !== -1 && !this.ending && !this.connection.closing;
   }
 
+  /** Asks the peer for a link. Its name must be new to both sides. Throws `SkiffError` when there are too many. */
   openSender(options: LinkOptions, handler: SenderHandler): Sender {
     const link = new Sender(this, this.#freeHandle(), options, handler);
     this.#attachLocal(link);
@@ -91,14 +110,14 @@ export class Session implements ChunkOwner {
     return link;
   }
 
-  /** Answers a peer's attach that makes us the sender. */
+  /** Answers a peer's attach that makes us the sender. To be called before `onAttach` returns. */
   acceptSender(attach: Attach, termini: Pick<LinkOptions, 'source' | 'target'>, handler: SenderHandler): Sender {
     const link = new Sender(this, this.#freeHandle(), { name: attach.name, ...termini }, handler);
     this.#attachAnswer(link, attach);
     return link;
   }
 
-  /** Answers a peer's attach that makes us the receiver. */
+  /** Answers a peer's attach that makes us the receiver. To be called before `onAttach` returns. */
   acceptReceiver(attach: Attach, termini: Pick<LinkOptions, 'source' | 'target'>, handler: ReceiverHandler): Receiver {
     const link = new Receiver(this, this.#freeHandle(), { name: attach.name, ...termini }, handler);
     this.#attachAnswer(link, attach);
@@ -145,6 +164,7 @@ export class Session implements ChunkOwner {
     this.remoteChannel = remoteChannel;
     this.#nextIncomingId = begin.nextOutgoingId;
     this.#remoteWindow = begin.incomingWindow;
+    this.#remoteHandleMax = Math.min(begin.handleMax ?? HANDLE_MAX, HANDLE_MAX);
     if (!this.#began) this.begin();
     this.#wakeStalled();
   }
@@ -157,7 +177,7 @@ export class Session implements ChunkOwner {
       this.connection.sendFrame(this.channel, endFrame(null));
     }
     this.#dropLinks(error);
-    if (!told) this.onEnded(error);
+    if (!told) tell(() => this.onEnded(error));
   }
 
   /** The connection is gone. */
@@ -167,7 +187,16 @@ export class Session implements ChunkOwner {
     this.closed = true;
     this.ending = true;
     this.#dropLinks(error);
-    if (!told) this.onEnded(error);
+    if (!told) tell(() => this.onEnded(error));
+  }
+
+  /** The peer broke a rule of sessions: the session ends, the connection goes on. */
+  #fault(error: AmqpError): void {
+    this.ending = true;
+    this.connection.sendFrame(this.channel, endFrame(error));
+    const value = { condition: error.condition, description: error.message };
+    this.#dropLinks(value);
+    tell(() => this.onEnded(value));
   }
 
   onAttach(attach: Attach): void {
@@ -175,11 +204,14 @@ export class Session implements ChunkOwner {
       throw new AmqpError(Condition.framingError, `handle ${attach.handle} is past the handle-max of ${HANDLE_MAX}`);
     }
     if (this.#remote.has(attach.handle)) {
-      this.end(new AmqpError(Condition.handleInUse, `handle ${attach.handle} is attached already`));
+      this.#fault(new AmqpError(Condition.handleInUse, `handle ${attach.handle} is attached already`));
       return;
     }
-    const own = this.#ownLink(attach);
+    // Ours is the other end of the link that a peer's attach names.
+    const key = linkKey(attach.role, attach.name);
+    const own = this.#unanswered.get(key);
     if (own) {
+      this.#unanswered.delete(key);
       own.remoteHandle = attach.handle;
       own.attached = true;
       this.#remote.set(attach.handle, own);
@@ -190,38 +222,55 @@ export class Session implements ChunkOwner {
       own.handler.onAttached?.();
       return;
     }
-    this.connection.handler.onAttach(this, attach);
+    if (this.#freeHandles.length === 0 && this.#handlesUsed > this.#remoteHandleMax) {
+      this.#fault(new AmqpError(Condition.resourceLimit, 'no handle is left to answer an attach with'));
+      return;
+    }
+    let refusal = new AmqpError(Condition.notImplemented, 'no such links are taken here');
+    try {
+      this.connection.handler.onAttach(this, attach);
+    } catch (error) {
+      if (!(error instanceof AmqpError)) throw error;
+      refusal = error;
+    }
+    // The peer's next frames may be for this link: it must be known by now.
+    if (!this.ending && !this.#remote.has(attach.handle)) this.refuse(attach, refusal);
   }
 
   onDetach(detach: Detach): void {
     const link = this.#remote.get(detach.handle);
     if (!link) {
-      this.end(new AmqpError(Condition.unattachedHandle, `handle ${detach.handle} is not attached`));
+      this.#fault(new AmqpError(Condition.unattachedHandle, `handle ${detach.handle} is not attached`));
       return;
     }
     this.#remote.delete(detach.handle);
     this.#local.delete(link.handle);
-    if (!link.detaching) this.connection.sendFrame(this.channel, detachFrame(link.handle, true, null));
+    this.#freeHandles.push(link.handle);
+    // We keep nothing of a link that is detached, closed or not; the answer says the same as the peer (2.6.4).
+    if (!link.detaching) this.connection.sendFrame(this.channel, detachFrame(link.handle, detach.closed, null));
     link.end(detach.error);
   }
 
   onFlow(flow: Flow): void {
-    const seen = flow.nextIncomingId === -1 ? 0 : flow.nextIncomingId;
-    this.#remoteWindow = Math.max(0, (seen + flow.incomingWindow - this.#nextOutgoingId) | 0);
+    // The frame is one object for all connections: what a handler does may read the next into it.
+    const { echo } = flow;
+    const seen = flow.nextIncomingId === -1 ? this.connection.firstSequence : flow.nextIncomingId;
+    this.#remoteWindow = allowance(flow.incomingWindow, this.#nextOutgoingId, seen);
     if (flow.handle !== -1) {
       const link = this.#remote.get(flow.handle);
       if (!link) {
-        this.end(new AmqpError(Condition.unattachedHandle, `handle ${flow.handle} is not attached`));
+        this.#fault(new AmqpError(Condition.unattachedHandle, `handle ${flow.handle} is not attached`));
         return;
       }
-      if (link.detaching) return;
-      if (link instanceof Sender) {
+      if (link.detaching) {
+        if (echo) this.sendFlow(null);
+      } else if (link instanceof Sender) {
         if (flow.linkCredit !== -1) link.onFlow(flow.deliveryCount, flow.linkCredit, flow.drain);
-        if (flow.echo) this.sendFlow(link.flowFields());
+        if (echo) this.sendFlow(link.flowFields());
       } else if (link instanceof Receiver) {
-        link.onFlow(flow.deliveryCount, flow.echo);
+        link.onFlow(flow.deliveryCount, echo);
       }
-    } else if (flow.echo) {
+    } else if (echo) {
       this.sendFlow(null);
     }
     this.#wakeStalled();
@@ -236,7 +285,7 @@ export class Session implements ChunkOwner {
     slab: Slab,
   ): void {
     if (this.#window <= 0) {
-      this.end(new AmqpError(Condition.windowViolation, 'a transfer beyond the incoming window'));
+      this.#fault(new AmqpError(Condition.windowViolation, 'a transfer beyond the incoming window'));
       return;
     }
     this.#window--;
@@ -246,32 +295,57 @@ export class Session implements ChunkOwner {
       const error = link
         ? new AmqpError(Condition.notAllowed, 'a transfer from the receiving end of a link')
         : new AmqpError(Condition.unattachedHandle, `handle ${transfer.handle} is not attached`);
-      this.end(error);
+      this.#fault(error);
       return;
     }
-    if (link.detaching) {
-      this.#replenish();
-      return;
+    if (!link.detaching) {
+      const delivery = this.#admit(link, transfer, buffer);
+      if (delivery) {
+        let chunk: Chunk | null = null;
+        // The payload of an aborted transfer must be ignored (2.7.5).
+        if (end > payloadStart && !transfer.aborted) {
+          this.#held++;
+          chunk = new Chunk(buffer, payloadStart, end, payloadStart - frameStart, slab, this);
+        }
+        try {
+          link.onTransfer(delivery, transfer, chunk);
+        } catch (error) {
+          if (!(error instanceof AmqpError)) throw error;
+          link.detach(error);
+        }
+      }
     }
-    let chunk: Chunk | null = null;
-    if (end > payloadStart) {
-      this.#held++;
-      chunk = new Chunk(buffer, payloadStart, end, payloadStart - frameStart, slab, this);
-    }
-    link.onTransfer(transfer, buffer, chunk);
     this.#replenish();
   }
 
+  #admit(link: Receiver, transfer: Transfer, buffer: Buffer): IncomingDelivery | null {
+    try {
+      return link.admit(transfer, buffer);
+    } catch (error) {
+      if (!(error instanceof AmqpError)) throw error;
+      this.#fault(error);
+      return null;
+    }
+  }
+
   onDisposition(disposition: Disposition): void {
-    const { first, state, settled } = disposition;
+    const { role, first, state, settled } = disposition;
     const count = ((disposition.last - first) >>> 0) + 1;
-    if (disposition.role) {
+    if (count > 0x80000000) {
+      this.#fault(new AmqpError(Condition.invalidField, 'the last delivery of a disposition is before its first'));
+      return;
+    }
+    // A handler may end some of them: what is said next would be news to nobody.
+    if (role) {
       for (const delivery of inRange(this.#outgoing, first, count)) {
+        if (this.#outgoing.get(delivery.id) !== delivery) continue;
         if (settled) delivery.sender.settled(delivery);
         delivery.update(state, settled);
       }
     } else if (settled) {
-      for (const delivery of inRange(this.#incoming, first, count)) delivery.receiver.onSettled(delivery, state);
+      for (const delivery of inRange(this.#incoming, first, count)) {
+        if (this.#incoming.get(delivery.id) === delivery) delivery.receiver.onSettled(delivery, state);
+      }
     }
   }
 
@@ -307,8 +381,12 @@ export class Session implements ChunkOwner {
 
   /** A delivery that may not go now: it waits for its session's window, or for its turn on the connection. */
   enqueue(delivery: OutgoingDelivery): void {
-    if (this.mayTransfer) this.connection.enqueue(delivery);
-    else this.#stalled.push(delivery);
+    if (this.mayTransfer) {
+      this.connection.enqueue(delivery);
+    } else if (!delivery.scheduled) {
+      delivery.scheduled = true;
+      this.#stalled.push(delivery);
+    }
   }
 
   sendTransfer(
@@ -340,11 +418,10 @@ export class Session implements ChunkOwner {
         aborted,
         octets,
       );
-      if (chunk) {
-        chunk.buffer.copy(outbox.buffer, at, chunk.start, chunk.end);
-        chunk.release();
-      }
+      chunk?.buffer.copy(outbox.buffer, at, chunk.start, chunk.end);
       outbox.commit(at + octets);
+      // Last, because it may write a flow to the same outbox.
+      chunk?.release();
       return;
     }
     // The header is written apart first, to know its length; most often it then fits in front of the payload.
@@ -380,6 +457,14 @@ export class Session implements ChunkOwner {
     outbox.commit(writeDisposition(outbox.buffer, start, this.channel, true, delivery.id, delivery.id, settled, state));
   }
 
+  /** Tells the receiver that a delivery of ours is settled. */
+  sendSettled(delivery: OutgoingDelivery): void {
+    if (this.ending || this.closed) return;
+    const { outbox } = this.connection;
+    const start = outbox.reserve(dispositionSize(null));
+    outbox.commit(writeDisposition(outbox.buffer, start, this.channel, false, delivery.id, delivery.id, true, null));
+  }
+
   sendFlow(link: LinkFlowFields | null): void {
     if (this.ending || this.closed || !this.#began) return;
     this.#window = Math.max(this.#window, this.connection.sessionWindow - this.#held);
@@ -413,33 +498,45 @@ export class Session implements ChunkOwner {
     if (this.#stalled.length === 0 || !this.mayTransfer) return;
     const stalled = this.#stalled;
     this.#stalled = [];
-    for (const delivery of stalled) this.connection.enqueue(delivery);
+    for (const delivery of stalled) {
+      delivery.scheduled = false;
+      this.connection.enqueue(delivery);
+    }
   }
 
   #freeHandle(): number {
-    let handle = this.#local.size;
-    if (this.#local.has(handle)) {
-      handle = 0;
-      while (this.#local.has(handle)) handle++;
+    const free = this.#freeHandles.pop();
+    if (free !== undefined) return free;
+    if (this.#handlesUsed > this.#remoteHandleMax) {
+      throw new SkiffError(
+        'handles-exhausted',
+        `the session already has ${this.#handlesUsed} links, as many as the peer takes`,
+      );
     }
-    return handle;
+    return this.#handlesUsed++;
   }
 
   #attachLocal(link: Link): void {
+    if (this.#tooLate(link)) return;
     this.#local.set(link.handle, link);
-    if (this.closed || this.ending) {
-      queueMicrotask(() => link.end({ condition: Condition.detachForced, description: 'the session is closed' }));
-      return;
-    }
+    this.#unanswered.set(linkKey(link.isSender, link.name), link);
     this.#sendAttach(link);
   }
 
   #attachAnswer(link: Link, attach: Attach): void {
+    if (this.#tooLate(link)) return;
     link.remoteHandle = attach.handle;
     link.attached = true;
     this.#local.set(link.handle, link);
     this.#remote.set(attach.handle, link);
     this.#sendAttach(link);
+  }
+
+  /** A link on a session that has ended ends too, as soon as its maker had time to take note of it. */
+  #tooLate(link: Link): boolean {
+    if (!this.ending) return false;
+    queueMicrotask(() => link.end({ condition: Condition.detachForced, description: 'the session is closed' }));
+    return true;
   }
 
   #sendAttach(link: Link): void {
@@ -451,26 +548,23 @@ export class Session implements ChunkOwner {
       rcvSettleMode: 0,
       source: link.source,
       target: link.target,
-      initialDeliveryCount: link.isSender ? 0 : null,
+      initialDeliveryCount: link instanceof Sender ? link.initialDeliveryCount : null,
     };
     this.connection.sendFrame(this.channel, attachFrame(attach));
-  }
-
-  /** The link of ours that a peer's attach answers: same name, other end. */
-  #ownLink(attach: Attach): Link | undefined {
-    for (const link of this.#local.values()) {
-      if (!link.attached && link.name === attach.name && link.isSender === attach.role) return link;
-    }
-    return undefined;
   }
 
   #dropLinks(error: ErrorValue | null): void {
     const links = [...this.#local.values()];
     this.#local.clear();
     this.#remote.clear();
+    this.#unanswered.clear();
     this.#stalled = [];
     for (const link of links) link.end(error);
   }
+}
+
+function linkKey(isSender: boolean, name: string): string {
+  return `${isSender ? 's' : 'r'}${name}`;
 }
 
 /** The deliveries of a range of ids that are known; the range may wrap past 2^32. */

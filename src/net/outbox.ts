@@ -6,6 +6,12 @@ import type { Socket } from 'node:net';
 import { type Chunk, COPY_LIMIT } from './chunk.ts';
 import { type Slab, SMALL_SLAB, takeSlab } from './slab.ts';
 
+/** What is private about a socket's handle; a TLS socket's has the TCP socket's as its parent. */
+interface WriteHandle {
+  writeQueueSize?: number;
+  _parent?: WriteHandle;
+}
+
 interface Piece {
   slab: Slab | null;
   buffer: Buffer;
@@ -23,8 +29,6 @@ export class Outbox {
   onDrain: () => void = () => {};
   /** When octets last went to the socket, for idle timeouts (milliseconds, `performance.now`). */
   lastWrite = performance.now();
-  /** Since when the kernel has taken nothing of what waits for it; null while nothing waits. */
-  stalledSince: number | null = null;
   #socket: Socket;
   #pieces: Piece[] = [];
   #queued = 0;
@@ -33,7 +37,11 @@ export class Outbox {
   #position = 0;
   #scheduled: NodeJS.Immediate | null = null;
   #congested = false;
-  #closed = false;
+  /** When the kernel was last seen to take something, and what it had yet to take then. */
+  #progress = 0;
+  #backlog = 0;
+  /** After `close`: where frames go that come too late to be sent. */
+  #sink: Buffer | null = null;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -46,6 +54,10 @@ export class Outbox {
 
   /** Where the next small frame of at most `octets` is to be written; `commit` tells how long it became. */
   reserve(octets: number): number {
+    if (this.#sink) {
+      if (this.#sink.length < octets) this.#sink = Buffer.allocUnsafe(octets);
+      return 0;
+    }
     if (this.#slab.unshared) this.#position = 0;
     if (this.#slab.size - this.#position < octets) {
       this.#slab.release();
@@ -56,7 +68,7 @@ export class Outbox {
   }
 
   get buffer(): Buffer {
-    return this.#slab.buffer;
+    return this.#sink ?? this.#slab.buffer;
   }
 
   /** Whether far more waits than a peer that reads would let wait. */
@@ -66,6 +78,7 @@ export class Outbox {
 
   /** Takes the octets from the reserved position to `end` as output. */
   commit(end: number): void {
+    if (this.#sink) return;
     const start = this.#position;
     this.#position = end;
     const last = this.#pieces.at(-1);
@@ -85,6 +98,10 @@ export class Outbox {
 
   /** Takes a chunk as it lies in its buffer, from `start`, which may reach into its headroom. */
   append(chunk: Chunk, start: number): void {
+    if (this.#sink) {
+      chunk.release();
+      return;
+    }
     const last = this.#pieces.at(-1);
     const { slab, buffer, end } = chunk;
     if (last && last.buffer === buffer && last.end === start) {
@@ -108,17 +125,17 @@ export class Outbox {
     this.#pieces = [];
     const octets = this.#queued;
     this.#queued = 0;
-    if (this.#closed || this.#socket.destroyed) {
+    if (this.#socket.destroyed) {
       release(pieces);
       return;
     }
-    this.#inFlight += octets;
     this.lastWrite = performance.now();
-    this.stalledSince ??= this.lastWrite;
+    if (this.#inFlight === 0) this.#progress = this.lastWrite;
+    this.#inFlight += octets;
     const written = (): void => {
       release(pieces);
       this.#inFlight -= octets;
-      this.stalledSince = this.#inFlight > 0 ? performance.now() : null;
+      this.#progress = performance.now();
       this.#drained();
     };
     if (pieces.length > 1) this.#socket.cork();
@@ -131,22 +148,36 @@ export class Outbox {
     if (pieces.length > 1) this.#socket.uncork();
   }
 
+  /**
+   * For how many milliseconds the kernel has taken nothing of what waits for it; 0 while nothing waits. To be asked now
+   * and then: a long write that moves slowly is seen to move only by asking.
+   */
+  stalledFor(now: number): number {
+    if (this.#inFlight === 0) return 0;
+    const handle = (this.#socket as unknown as { _handle: WriteHandle | null })._handle;
+    const backlog = (handle?._parent ?? handle)?.writeQueueSize ?? 0;
+    if (backlog !== this.#backlog) {
+      this.#backlog = backlog;
+      this.#progress = now;
+    }
+    return now - this.#progress;
+  }
+
+  /** Writes what is gathered, and takes nothing more: what comes now is dropped. */
   close(): void {
-    if (this.#closed) return;
+    if (this.#sink) return;
     this.flush();
-    this.#closed = true;
+    this.#sink = Buffer.alloc(0);
     this.#slab.release();
   }
 
   #account(octets: number): void {
     this.#queued += octets;
     if (this.#queued + this.#inFlight > HIGH_WATER) this.#congested = true;
-    if (this.#closed) this.flush();
-    else
-      this.#scheduled ??= setImmediate(() => {
-        this.#scheduled = null;
-        this.flush();
-      });
+    this.#scheduled ??= setImmediate(() => {
+      this.#scheduled = null;
+      this.flush();
+    });
   }
 
   #drained(): void {
