@@ -1,0 +1,75 @@
+/** The documents of small networks: a hub, edges that link to it, and what they offer and listen for. */
+import { type Ca, type Issued, makeCa } from './certificates.ts';
+import { freePort } from './tcp.ts';
+
+export function document(kind: string, name: string, spec: object): object {
+  return { apiVersion: 'skupper.io/v2alpha1', kind, metadata: { name }, spec };
+}
+
+export function secret(name: string, { ca, certificate, key }: Issued): object {
+  const stringData = { 'ca.crt': ca, 'tls.crt': certificate, 'tls.key': key };
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'kubernetes.io/tls', stringData };
+}
+
+export function connector(name: string, port: number, routingKey = name, host = '127.0.0.1'): object {
+  return document('Connector', name, { routingKey, host, port });
+}
+
+export function listener(name: string, port: number, routingKey = name, host = '127.0.0.1'): object {
+  return document('Listener', name, { routingKey, host, port });
+}
+
+/** What a hub is reached by, and whom it trusts. */
+export interface Network {
+  ca: Ca;
+  host: string;
+  edgePort: number;
+  interRouterPort: number;
+  /** Where clients of AMQP connect at the hub, on loopback. */
+  normalPort: number;
+}
+
+export async function newNetwork(host = '127.0.0.1'): Promise<Network> {
+  const [edgePort, interRouterPort, normalPort] = await Promise.all([freePort(), freePort(), freePort()]);
+  return { ca: makeCa('network'), host, edgePort, interRouterPort, normalPort };
+}
+
+/** An interior site with an access for edges and interior routers, over mutual TLS, and one for clients. */
+export function hub({ ca, host, edgePort, interRouterPort, normalPort }: Network): object[] {
+  return [
+    document('Site', 'hub', {}),
+    secret('hub-server', ca.issue({ commonName: 'hub', hosts: [host, 'localhost'] })),
+    document('RouterAccess', 'uplinks', {
+      bindHost: host,
+      tlsCredentials: 'hub-server',
+      roles: [
+        { name: 'edge', port: edgePort },
+        { name: 'inter-router', port: interRouterPort },
+      ],
+    }),
+    normalAccess(normalPort),
+  ];
+}
+
+export function normalAccess(port: number, name = 'clients'): object {
+  return document('RouterAccess', name, { bindHost: '127.0.0.1', roles: [{ name: 'normal', port }] });
+}
+
+/** An edge site with a link to the hub. */
+export function edge(network: Network, name: string, credentials?: Issued): object[] {
+  return [
+    document('Site', name, { edge: true }),
+    secret('to-hub', credentials ?? network.ca.issue({ commonName: name })),
+    link(network),
+  ];
+}
+
+export function link({ host, edgePort, interRouterPort }: Network, port = edgePort): object {
+  return document('Link', 'to-hub', {
+    tlsCredentials: 'to-hub',
+    endpoints: [
+      { name: 'inter-router', host, port: String(interRouterPort) },
+      { name: 'edge', host, port: String(port) },
+    ],
+  });
+}
