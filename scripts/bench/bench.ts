@@ -1,0 +1,94 @@
+/** What a subject is made of: cases, each measured on every system in turn, round after round. */
+import type { Load } from './load/load.ts';
+import { cpuSeconds, residentMegabytes, watchOthers } from './proc.ts';
+import type { Deployment, LayoutName, SiteName, SystemName } from './systems/system.ts';
+
+/** Numbers of one measurement, by name. */
+export type Sample = Record<string, number>;
+
+export interface Metric {
+  name: string;
+  unit: string;
+  /** Digits after the point. */
+  digits: number;
+}
+
+export interface Setting {
+  deployment: Deployment;
+  load: Load;
+  /** How long a load is to last. */
+  seconds: number;
+}
+
+export interface Case {
+  /** `SUBJECT/…` */
+  name: string;
+  layout: LayoutName;
+  /** All if not said. */
+  systems?: SystemName[];
+  /** Part of the quick selection. */
+  quick?: boolean;
+  /** Needs processes that have done nothing yet, so it is given new ones each time. */
+  fresh?: boolean;
+  /** What is shown, in this order. CPU and memory by process come after them by themselves. */
+  metrics: Metric[];
+  measure(setting: Setting): Promise<Sample>;
+}
+
+export interface Loaded<T> {
+  result: T;
+  /** CPU-seconds used meanwhile, by site. */
+  cpu: Partial<Record<SiteName, number>>;
+  /** The largest resident memory seen meanwhile, by site, in MB. */
+  memory: Partial<Record<SiteName, number>>;
+  /** The share of the machine's CPUs that others had meanwhile. */
+  others: number;
+}
+
+const LOOK_AT_MEMORY_EVERY = 100;
+
+/** Runs a load and watches what it costs. */
+export async function observe<T>({ processes }: Deployment, run: () => Promise<T>): Promise<Loaded<T>> {
+  const others = watchOthers();
+  const before = processes.map(({ process }) => cpuSeconds(process.pid));
+  const memory: Loaded<T>['memory'] = {};
+  const look = (): void => {
+    for (const { site, process } of processes) {
+      if (process.alive) memory[site] = Math.max(memory[site] ?? 0, residentMegabytes(process.pid));
+    }
+  };
+  look();
+  const timer = setInterval(look, LOOK_AT_MEMORY_EVERY);
+  try {
+    const result = await run();
+    for (const { process } of processes) if (!process.alive) throw process.failure('ended under load');
+    look();
+    const cpu: Loaded<T>['cpu'] = {};
+    processes.forEach(({ site, process }, index) => {
+      cpu[site] = cpuSeconds(process.pid) - before[index];
+    });
+    return { result, cpu, memory, others: others() };
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** CPU for a unit of work, in sum and by site, with memory and what others took, as parts of a sample. */
+export function costs({ cpu, memory, others }: Loaded<unknown>, work: number): Sample {
+  const sample: Sample = { others };
+  const sites = Object.entries(cpu);
+  if (sites.length > 0) sample.cpu = sites.reduce((sum, [, seconds]) => sum + seconds, 0) / work;
+  for (const [site, seconds] of sites) sample[`cpu ${site}`] = seconds / work;
+  for (const [site, megabytes] of Object.entries(memory)) sample[`rss ${site}`] = megabytes;
+  return sample;
+}
+
+/** The columns for what `costs` gives. */
+export function costMetrics(layout: LayoutName, unit: string, digits: number): Metric[] {
+  const sites = layout === 'pair' ? ['edge', 'hub'] : ['edge', 'hub', 'far'];
+  return [
+    { name: 'cpu', unit, digits },
+    ...sites.map((site) => ({ name: `cpu ${site}`, unit, digits })),
+    ...sites.map((site) => ({ name: `rss ${site}`, unit: 'MB', digits: 0 })),
+  ];
+}

@@ -1,0 +1,93 @@
+/** What Linux says of processes and of the machine, under /proc. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+
+/** The unit of /proc's times: fixed by Linux's interface with programs, whatever the kernel's own tick. */
+const TICKS_PER_SECOND = 100;
+
+/** Fields of /proc/PID/stat that follow the program's name, by their number in proc(5) less 3. */
+const UTIME = 11;
+const STIME = 12;
+const CUTIME = 13;
+const CSTIME = 14;
+
+/** The fields after the name, which may itself contain blanks and brackets. */
+function statFields(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+}
+
+/** CPU-seconds that a process has used, all its threads together. */
+export function cpuSeconds(pid: number): number {
+  const fields = statFields(pid);
+  return (fields[UTIME] + fields[STIME]) / TICKS_PER_SECOND;
+}
+
+/** The same, with those of its children that have ended and been waited for. */
+function cpuSecondsWithEnded(pid: number): number {
+  const fields = statFields(pid);
+  return (fields[UTIME] + fields[STIME] + fields[CUTIME] + fields[CSTIME]) / TICKS_PER_SECOND;
+}
+
+/** Resident memory in MB (10^6 octets). */
+export function residentMegabytes(pid: number): number {
+  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return match ? (Number(match[1]) * 1_024) / 1e6 : 0;
+}
+
+/** CPU-seconds that all processes of the machine have used, and those that its host took away from it. */
+function machineSeconds(): number {
+  const [user, nice, system, , , , , steal] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0]
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return (user + nice + system + steal) / TICKS_PER_SECOND;
+}
+
+/** Live children of this process and of its children. */
+function descendants(): number[] {
+  const children = (pid: number): number[] => {
+    try {
+      return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+        readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+      );
+    } catch {
+      return [];
+    }
+  };
+  const all: number[] = [];
+  for (const queue = children(process.pid); queue.length > 0; ) {
+    const pid = queue.pop()!;
+    all.push(pid);
+    queue.push(...children(pid));
+  }
+  return all;
+}
+
+function ownSeconds(): number {
+  let sum = cpuSecondsWithEnded(process.pid);
+  for (const pid of descendants()) {
+    try {
+      sum += cpuSecondsWithEnded(pid);
+    } catch {
+      // It ended since it was listed.
+    }
+  }
+  return sum;
+}
+
+/** Says, when called, which share of the machine's CPUs others have had since. */
+export function watchOthers(): () => number {
+  const started = performance.now();
+  const before = machineSeconds() - ownSeconds();
+  return () => {
+    const used = machineSeconds() - ownSeconds() - before;
+    const available = ((performance.now() - started) / 1_000) * availableParallelism();
+    return Math.max(0, used / available);
+  };
+}

@@ -1,0 +1,73 @@
+/** The results as a table for people. */
+import type { Case } from './bench.ts';
+import { type CaseResult, ratio, series } from './statistics.ts';
+import type { SystemName } from './systems/system.ts';
+
+/** Rounds that differ by more than this tell little. */
+const NOISY_SPREAD = 0.5;
+/** As does a machine of which others had more than this. */
+const NOISY_OTHERS = 0.1;
+
+/** Skiff's numbers divided by another system's, for these. */
+const COMPARED = ['rate', 'p50', 'p99', 'cpu'];
+
+export function printCase(definition: Case, result: CaseResult): void {
+  const systems = Object.keys(result.samples) as SystemName[];
+  const metrics = definition.metrics.filter(({ name }) => systems.some((system) => series(result, system, name)));
+  const header = ['', ...metrics.map(({ name, unit }) => (unit ? `${name} ${unit}` : name)), 'spread', 'others'];
+  const rows = systems.map((system) => {
+    const main = series(result, system, metrics[0]?.name ?? '');
+    const others = series(result, system, 'others');
+    return [
+      system,
+      ...metrics.map(({ name, digits }) => series(result, system, name)?.median.toFixed(digits) ?? ''),
+      main ? percent(main.spread) : '',
+      others ? percent(others.median) : '',
+    ];
+  });
+  console.log(`\n${definition.name}`);
+  printTable([header, ...rows]);
+  for (const base of systems) {
+    if (base === 'skiff') continue;
+    const compared = COMPARED.flatMap((name) => {
+      const against = metrics.some((metric) => metric.name === name) ? ratio(result, 'skiff', base, name) : null;
+      return against ? [`${name} ×${against.median.toFixed(2)} (${rangeOf(against.rounds)})`] : [];
+    });
+    if (compared.length > 0) console.log(`  skiff ÷ ${base}: ${compared.join(', ')}`);
+  }
+  for (const { system, round, message } of result.failures) {
+    console.log(`  FAILED ${system}, round ${round + 1}: ${message.replaceAll('\n', '\n    ')}`);
+  }
+  const noise = noiseOf(definition, result);
+  if (noise !== null) console.log(`  too noisy to tell: ${noise}`);
+}
+
+/** Why a case's numbers are not to be relied on; null when they are. */
+export function noiseOf(definition: Case, result: CaseResult): string | null {
+  const reasons: string[] = [];
+  for (const system of Object.keys(result.samples) as SystemName[]) {
+    const main = series(result, system, definition.metrics[0].name);
+    const others = series(result, system, 'others');
+    if (main && main.spread > NOISY_SPREAD) reasons.push(`rounds of ${system} differ by ${percent(main.spread)}`);
+    if (others && others.median > NOISY_OTHERS) {
+      reasons.push(`others had ${percent(others.median)} of the CPUs beside ${system}`);
+    }
+  }
+  return reasons.length > 0 ? reasons.join('; ') : null;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)}%`;
+}
+
+function rangeOf(values: number[]): string {
+  return `${Math.min(...values).toFixed(2)}–${Math.max(...values).toFixed(2)}`;
+}
+
+export function printTable(rows: string[][]): void {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  for (const row of rows) {
+    const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])));
+    console.log(`  ${cells.join('  ')}`);
+  }
+}

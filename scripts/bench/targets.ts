@@ -1,0 +1,52 @@
+/** What the data plane is to reach, against skupper-router on the same machine in the same run. */
+import { type CaseResult, ratio, series } from './statistics.ts';
+
+export interface Target {
+  cases: RegExp;
+  metric: string;
+  /** A ratio to skupper-router's, or a number as it is (memory only: times depend on the machine). */
+  against: 'skupper-router' | 'itself';
+  atLeast?: number;
+  atMost?: number;
+}
+
+export const targets: Target[] = [
+  { cases: /^bulk\/(up|down)-[14]$/, metric: 'rate', against: 'skupper-router', atLeast: 3 },
+  { cases: /^bulk\/(up|down)-[14]$/, metric: 'cpu', against: 'skupper-router', atMost: 0.45 },
+  { cases: /^http\/1$/, metric: 'rate', against: 'skupper-router', atLeast: 1.5 },
+  { cases: /^http\/(16|64)$/, metric: 'rate', against: 'skupper-router', atLeast: 2 },
+  { cases: /^http\/(1|16|64)$/, metric: 'p99', against: 'skupper-router', atMost: 1 },
+  { cases: /^connects\/16$/, metric: 'rate', against: 'skupper-router', atLeast: 1.5 },
+];
+
+export type Verdict = 'met' | 'missed' | 'unclear' | 'not measured';
+
+export interface Check {
+  case: string;
+  metric: string;
+  target: string;
+  median: number | null;
+  range: [number, number] | null;
+  verdict: Verdict;
+}
+
+export function check(results: CaseResult[]): Check[] {
+  return targets.flatMap((target) =>
+    results.filter(({ name }) => target.cases.test(name)).map((result) => checkOne(target, result)),
+  );
+}
+
+function checkOne({ metric, against, atLeast, atMost }: Target, result: CaseResult): Check {
+  const found =
+    against === 'itself' ? series(result, 'skiff', metric) : ratio(result, 'skiff', 'skupper-router', metric);
+  const limit = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
+  const target = against === 'itself' ? limit : `${limit}×`;
+  if (!found) return { case: result.name, metric, target, median: null, range: null, verdict: 'not measured' };
+  const good = (value: number) => value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity);
+  const agreeing = found.rounds.filter(good).length;
+  // A median that the rounds do not agree on may be chance, unless most of them do.
+  const share = agreeing / found.rounds.length;
+  const verdict = share >= 0.75 ? 'met' : share <= 0.25 ? 'missed' : 'unclear';
+  const range: [number, number] = [Math.min(...found.rounds), Math.max(...found.rounds)];
+  return { case: result.name, metric, target, median: found.median, range, verdict };
+}
