@@ -186,9 +186,8 @@ export function ending(socket: Socket): Promise<'end' | 'reset'> {
  */
 export async function bulk(socket: Socket, octets: number): Promise<{ sent: string; received: string; count: number }> {
   const [sent, received] = [createHash('sha256'), createHash('sha256')];
-  const count = hashAll(socket, received);
-  await sendRandom(socket, octets, sent);
-  return { count: await count, sent: sent.digest('hex'), received: received.digest('hex') };
+  const [count] = await Promise.all([hashAll(socket, received), sendRandom(socket, octets, sent)]);
+  return { count, sent: sent.digest('hex'), received: received.digest('hex') };
 }
 
 /** Resolves with the count of octets at the end of what comes. The socket stays open for the other direction. */
