@@ -1,7 +1,7 @@
 /** What a subject is made of: cases, each measured on every system in turn, round after round. */
 import type { Load } from './load/load.ts';
 import { cpuSeconds, residentMegabytes, watchOthers } from './proc.ts';
-import type { Deployment, LayoutName, SiteName, SystemName } from './systems/system.ts';
+import type { Deployment, LayoutName, SiteName, SystemName, World } from './systems/system.ts';
 
 /** Numbers of one measurement, by name. */
 export type Sample = Record<string, number>;
@@ -11,6 +11,8 @@ export interface Metric {
   unit: string;
   /** Digits after the point. */
   digits: number;
+  /** Shown as the sum and, behind it, what each site has part in it. */
+  bySite?: boolean;
 }
 
 export interface Setting {
@@ -18,6 +20,7 @@ export interface Setting {
   load: Load;
   /** How long a load is to last. */
   seconds: number;
+  world: World;
 }
 
 export interface Case {
@@ -28,9 +31,11 @@ export interface Case {
   systems?: SystemName[];
   /** Part of the quick selection. */
   quick?: boolean;
+  /** When less would say nothing. */
+  atLeastSeconds?: number;
   /** Needs processes that have done nothing yet, so it is given new ones each time. */
   fresh?: boolean;
-  /** What is shown, in this order. CPU and memory by process come after them by themselves. */
+  /** What is shown, in this order. */
   metrics: Metric[];
   measure(setting: Setting): Promise<Sample>;
 }
@@ -83,12 +88,7 @@ export function costs({ cpu, memory, others }: Loaded<unknown>, work: number): S
   return sample;
 }
 
-/** The columns for what `costs` gives. */
-export function costMetrics(layout: LayoutName, unit: string, digits: number): Metric[] {
-  const sites = layout === 'pair' ? ['edge', 'hub'] : ['edge', 'hub', 'far'];
-  return [
-    { name: 'cpu', unit, digits },
-    ...sites.map((site) => ({ name: `cpu ${site}`, unit, digits })),
-    ...sites.map((site) => ({ name: `rss ${site}`, unit: 'MB', digits: 0 })),
-  ];
+/** The column for CPU that `costs` gives. */
+export function cpuMetric(unit: string, digits: number): Metric {
+  return { name: 'cpu', unit, digits, bySite: true };
 }

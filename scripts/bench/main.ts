@@ -10,22 +10,40 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeCa } from '../../test/support/certificates.ts';
-import type { Case, Sample } from './bench.ts';
+import type { Case } from './bench.ts';
 import { Load } from './load/load.ts';
+import { Patience } from './patience.ts';
 import { freePort, Processes } from './processes.ts';
 import { printCase, printTable } from './report.ts';
+import { Rounds } from './rounds.ts';
 import type { CaseResult } from './statistics.ts';
+import { besideCases } from './subjects/beside.ts';
 import { bulkCases } from './subjects/bulk.ts';
 import { connectsCases } from './subjects/connects.ts';
+import { edgesCases } from './subjects/edges.ts';
+import { fairnessCases } from './subjects/fairness.ts';
 import { httpCases } from './subjects/http.ts';
+import { idleCases } from './subjects/idle.ts';
+import { memoryCases } from './subjects/memory.ts';
+import { startCases } from './subjects/start.ts';
 import { direct } from './systems/direct.ts';
 import { skiff } from './systems/skiff.ts';
 import { skupperRouter } from './systems/skupper-router.ts';
-import type { Deployment, LayoutName, System, SystemName, World } from './systems/system.ts';
+import type { System, SystemName, World } from './systems/system.ts';
 import { tlsProxy } from './systems/tls-proxy.ts';
 import { check } from './targets.ts';
 
-const ALL: Case[] = [...bulkCases, ...httpCases, ...connectsCases];
+const ALL: Case[] = [
+  ...bulkCases,
+  ...httpCases,
+  ...connectsCases,
+  ...besideCases,
+  ...fairnessCases,
+  ...idleCases,
+  ...memoryCases,
+  ...edgesCases,
+  ...startCases,
+];
 
 const USAGE = `usage: npm run bench -- [OPTION]…
   --quick           the most telling cases, in less than a minute
@@ -33,6 +51,7 @@ const USAGE = `usage: npm run bench -- [OPTION]…
   --system NAME     a system, with skiff; may be given again (direct, tls-proxy, skupper-router)
   --rounds N        how often each case is measured on each system
   --seconds N       how long each load lasts
+  --patience N      waits up to N seconds in all for the machine to be quiet, and measures disturbed rounds again
   --json FILE       writes all numbers there
   --check           ends with code 1 when a target is missed, 2 when it could not be told
   --own-load        does without iperf3 and wrk
@@ -46,6 +65,7 @@ const { values: options } = parseArgs({
     system: { type: 'string', multiple: true },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    patience: { type: 'string' },
     json: { type: 'string' },
     check: { type: 'boolean', default: false },
     'own-load': { type: 'boolean', default: false },
@@ -83,68 +103,6 @@ function chosenSystems(): System[] {
 
 const directory = mkdtempSync(join(tmpdir(), 'skiff-bench-'));
 const processes = new Processes(directory);
-
-/** Deployments that are kept from case to case, by system and layout. */
-const kept = new Map<string, Deployment>();
-
-async function deploymentFor(system: System, layout: LayoutName, world: World, load: Load): Promise<Deployment> {
-  const key = `${system.name} ${layout}`;
-  const known = kept.get(key);
-  if (known?.processes.every(({ process }) => process.alive)) return known;
-  await known?.stop();
-  kept.delete(key);
-  const deployment = await system.start(layout, world);
-  kept.set(key, deployment);
-  // Compilers at run time have had their look before anything is measured.
-  if (system.name !== 'direct') await load.http(deployment.ports.http, 8, options.quick ? 0.5 : 2);
-  if (!options.quick && system.name !== 'direct') await load.bulk(deployment.ports.bulk, 'both', 1, 2);
-  return deployment;
-}
-
-async function measureOnce(
-  definition: Case,
-  system: System,
-  world: World,
-  load: Load,
-  seconds: number,
-): Promise<Sample> {
-  if (!definition.fresh) {
-    const deployment = await deploymentFor(system, definition.layout, world, load);
-    return definition.measure({ deployment, load, seconds });
-  }
-  const deployment = await system.start(definition.layout, world);
-  try {
-    return await definition.measure({ deployment, load, seconds });
-  } finally {
-    await deployment.stop();
-  }
-}
-
-async function runCase(
-  definition: Case,
-  systems: System[],
-  world: World,
-  load: Load,
-  rounds: number,
-  seconds: number,
-): Promise<CaseResult> {
-  const taking = systems.filter(({ name }) => !definition.systems || definition.systems.includes(name));
-  const result: CaseResult = { name: definition.name, samples: {}, failures: [] };
-  for (const { name } of taking) result.samples[name] = [];
-  for (let round = 0; round < rounds; round++) {
-    // Every other round goes backwards, so that none always comes after the same one.
-    for (const system of round % 2 === 0 ? taking : taking.toReversed()) {
-      const samples = result.samples[system.name]!;
-      try {
-        samples.push(await measureOnce(definition, system, world, load, seconds));
-      } catch (error) {
-        samples.push(null);
-        result.failures.push({ system: system.name, round, message: (error as Error).message });
-      }
-    }
-  }
-  return result;
-}
 
 function version(program: string, ...args: string[]): string {
   try {
@@ -207,9 +165,11 @@ async function main(): Promise<number> {
   const bulk = load.generators.bulk === 'iperf3' ? iperf3Port : httpPort;
   const world: World = { directory, processes, ca: makeCa('bench CA'), servers: { http: httpPort, bulk } };
 
+  const patience = new Patience(options.patience === undefined ? 0 : positive('patience', options.patience, 0));
+  const runner = new Rounds({ systems, world, load, patience, rounds, seconds, thorough: !options.quick });
   const results: CaseResult[] = [];
   for (const definition of cases) {
-    const result = await runCase(definition, systems, world, load, rounds, seconds);
+    const result = await runner.run(definition);
     results.push(result);
     printCase(definition, result);
   }

@@ -1,15 +1,13 @@
 /** The results as a table for people. */
-import type { Case } from './bench.ts';
+import type { Case, Metric } from './bench.ts';
+import { QUIET } from './patience.ts';
 import { type CaseResult, ratio, series } from './statistics.ts';
-import type { SystemName } from './systems/system.ts';
+import { SITES, type SystemName } from './systems/system.ts';
 
 /** Rounds that differ by more than this tell little. */
 const NOISY_SPREAD = 0.5;
-/** As does a machine of which others had more than this. */
-const NOISY_OTHERS = 0.1;
-
 /** Skiff's numbers divided by another system's, for these. */
-const COMPARED = ['rate', 'p50', 'p99', 'cpu'];
+const COMPARED = ['rate', 'p50', 'p99', 'slowdown', 'cpu', 'rss', 'per edge', 'serving'];
 
 export function printCase(definition: Case, result: CaseResult): void {
   const systems = Object.keys(result.samples) as SystemName[];
@@ -20,7 +18,7 @@ export function printCase(definition: Case, result: CaseResult): void {
     const others = series(result, system, 'others');
     return [
       system,
-      ...metrics.map(({ name, digits }) => series(result, system, name)?.median.toFixed(digits) ?? ''),
+      ...metrics.map((metric) => cellOf(result, system, metric)),
       main ? percent(main.spread) : '',
       others ? percent(others.median) : '',
     ];
@@ -42,18 +40,24 @@ export function printCase(definition: Case, result: CaseResult): void {
   if (noise !== null) console.log(`  too noisy to tell: ${noise}`);
 }
 
+function cellOf(result: CaseResult, system: SystemName, { name, digits, bySite }: Metric): string {
+  const show = (metric: string) => series(result, system, metric)?.median.toFixed(digits);
+  const sum = show(name) ?? '';
+  const parts = bySite ? SITES.relay.flatMap((site) => show(`${name} ${site}`) ?? []) : [];
+  return parts.length > 1 ? `${sum} (${parts.join(' + ')})` : sum;
+}
+
 /** Why a case's numbers are not to be relied on; null when they are. */
 export function noiseOf(definition: Case, result: CaseResult): string | null {
+  const systems = Object.keys(result.samples) as SystemName[];
   const reasons: string[] = [];
-  for (const system of Object.keys(result.samples) as SystemName[]) {
+  for (const system of systems) {
     const main = series(result, system, definition.metrics[0].name);
-    const others = series(result, system, 'others');
     if (main && main.spread > NOISY_SPREAD) reasons.push(`rounds of ${system} differ by ${percent(main.spread)}`);
-    if (others && others.median > NOISY_OTHERS) {
-      reasons.push(`others had ${percent(others.median)} of the CPUs beside ${system}`);
-    }
   }
-  return reasons.length > 0 ? reasons.join('; ') : null;
+  const others = Math.max(...systems.map((system) => series(result, system, 'others')?.median ?? 0));
+  if (others > QUIET) reasons.push(`others had up to ${percent(others)} of the CPUs`);
+  return reasons.length > 0 ? reasons.join(', ') : null;
 }
 
 function percent(share: number): string {

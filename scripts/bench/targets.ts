@@ -17,6 +17,12 @@ export const targets: Target[] = [
   { cases: /^http\/(16|64)$/, metric: 'rate', against: 'skupper-router', atLeast: 2 },
   { cases: /^http\/(1|16|64)$/, metric: 'p99', against: 'skupper-router', atMost: 1 },
   { cases: /^connects\/16$/, metric: 'rate', against: 'skupper-router', atLeast: 1.5 },
+  { cases: /^beside\//, metric: 'p99', against: 'skupper-router', atMost: 1 },
+  { cases: /^fairness\//, metric: 'p99', against: 'skupper-router', atMost: 1 },
+  { cases: /^memory\/idle$/, metric: 'rss edge', against: 'itself', atMost: 90 },
+  { cases: /^memory\/http-500$/, metric: 'stream edge', against: 'itself', atMost: 100 },
+  { cases: /^memory\/http-500$/, metric: 'stream hub', against: 'itself', atMost: 100 },
+  { cases: /^edges\/1000$/, metric: 'rss', against: 'itself', atMost: 400 },
 ];
 
 export type Verdict = 'met' | 'missed' | 'unclear' | 'not measured';

@@ -1,6 +1,6 @@
 /**
- * Our own load generator, `client.ts JOB` with JOB as JSON: one job, bounded in time. It prints its result as one JSON
- * line; a job that holds connections prints `ready` once it has them.
+ * Our own load generator, `client.ts JOB` with JOB as JSON: one job, bounded in time. It prints `begun`, and its result
+ * as one JSON line at last; a job that holds connections says before that when it has them.
  */
 import net, { type Socket } from 'node:net';
 
@@ -259,6 +259,7 @@ function run(job: Job): Promise<unknown> {
   }
 }
 
+console.log('begun');
 const result = await run(JSON.parse(process.argv[2]) as Job);
 console.log(JSON.stringify(result));
 process.exit(0);

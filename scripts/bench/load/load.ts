@@ -2,14 +2,21 @@
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Process, type Processes, sleep } from '../processes.ts';
+import type { World } from '../systems/system.ts';
 import type { BulkResult, Direction, Job, RequestsResult } from './client.ts';
+import type { EdgesJob } from './edges.ts';
 
 export type { BulkResult, Direction, RequestsResult };
 
 const CLIENT = join(import.meta.dirname, 'client.ts');
+const EDGES = join(import.meta.dirname, 'edges.ts');
 const SERVER = join(import.meta.dirname, 'server.ts');
 /** What a generator may take beyond its time, in milliseconds. */
 const SLACK = 8_000;
+/** What bulk streams are given to gain speed before something is measured beside them, in milliseconds. */
+const GAIN_SPEED = 300;
+/** How long very many edges may take to link, in seconds. */
+const EDGES_WITHIN = 120;
 
 /** What wrk prints at its end; it knows no 99.9 % by itself. */
 const WRK_SCRIPT = `done = function(s, l, r)
@@ -103,8 +110,7 @@ export class Load {
 
   /** One job of our own generator, to its end. */
   async run<T>(job: Job): Promise<T> {
-    const output = await this.#start(job).finish(job.seconds * 1_000 + SLACK);
-    return JSON.parse(output.split('\n').at(-1)!) as T;
+    return this.#result(this.#start(job), job);
   }
 
   /** Connections that are held until the returned process is stopped. */
@@ -119,11 +125,34 @@ export class Load {
     return holder;
   }
 
-  /** Bulk streams of our own generator, running until the returned process is stopped. */
-  async bulkMeanwhile(port: number, direction: Direction, streams: number, seconds: number): Promise<Process> {
-    const bulk = this.#start({ kind: 'bulk', port, direction, streams, seconds });
-    await sleep(300);
-    return bulk;
+  /** One job of our own generator beside others: its result is waited for later. */
+  begin(job: Job): { underWay: Promise<void>; result<T>(): Promise<T> } {
+    const process_ = this.#start(job);
+    return {
+      underWay: process_.line((line) => line === 'begun', SLACK).then(() => sleep(GAIN_SPEED)),
+      result: () => this.#result(process_, job),
+    };
+  }
+
+  /** Edges of which one process plays all, linked to a hub until that process is stopped. */
+  async edges(port: number, edges: number, { ca, directory }: World): Promise<{ process: Process; seconds: number }> {
+    const { ca: authority, certificate, key } = ca.issue({ commonName: 'edges', hosts: ['localhost'] });
+    const job: EdgesJob = { port, edges, seconds: EDGES_WITHIN * 2, ca: authority, certificate, key };
+    const file = join(directory, 'edges.json');
+    writeFileSync(file, JSON.stringify(job));
+    const process_ = this.#processes.start('edges', process.execPath, [EDGES, file]);
+    try {
+      const line = await process_.line((text) => text.includes('"ready"'), EDGES_WITHIN * 1_000);
+      return { process: process_, seconds: (JSON.parse(line) as { seconds: number }).seconds };
+    } catch (error) {
+      await process_.stop();
+      throw error;
+    }
+  }
+
+  async #result<T>(process_: Process, job: Job): Promise<T> {
+    const output = await process_.finish(job.seconds * 1_000 + SLACK);
+    return JSON.parse(output.split('\n').at(-1)!) as T;
   }
 
   #start(job: Job): Process {

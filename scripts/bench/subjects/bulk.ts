@@ -1,5 +1,5 @@
 /** Throughput of streams that carry as much as they can. */
-import { type Case, costMetrics, costs, observe } from '../bench.ts';
+import { type Case, costs, cpuMetric, observe } from '../bench.ts';
 import type { Direction } from '../load/load.ts';
 import type { LayoutName } from '../systems/system.ts';
 
@@ -10,7 +10,7 @@ function bulk(layout: LayoutName, direction: Direction, streams: number, quick =
     name: `bulk/${layout === 'relay' ? 'relay-' : ''}${direction}-${streams}`,
     layout,
     quick,
-    metrics: [{ name: 'rate', unit: 'Gbit/s', digits: 2 }, ...costMetrics(layout, 's/GiB', 2)],
+    metrics: [{ name: 'rate', unit: 'Gbit/s', digits: 2 }, cpuMetric('s/GiB', 2)],
     async measure({ deployment, load, seconds }) {
       const loaded = await observe(deployment, () => load.bulk(deployment.ports.bulk, direction, streams, seconds));
       const { up, down, seconds: taken } = loaded.result;

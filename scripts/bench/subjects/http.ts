@@ -1,5 +1,5 @@
 /** HTTP requests on connections that are kept. */
-import { type Case, costMetrics, costs, observe } from '../bench.ts';
+import { type Case, costs, cpuMetric, observe } from '../bench.ts';
 import type { LayoutName, ServiceName } from '../systems/system.ts';
 import { latencyMetrics, latencySample } from './latency.ts';
 
@@ -16,7 +16,7 @@ function http({ layout, service = 'http', connections, quick }: HttpOptions): Ca
     name: `http/${way}${connections}`,
     layout,
     quick,
-    metrics: [...latencyMetrics('req/s'), ...costMetrics(layout, 's/100k', 2)],
+    metrics: [...latencyMetrics('req/s'), cpuMetric('s/100k', 2)],
     async measure({ deployment, load, seconds }) {
       const loaded = await observe(deployment, () => load.http(deployment.ports[service], connections, seconds));
       return { ...latencySample(loaded.result), ...costs(loaded, loaded.result.requests / 100_000) };

@@ -61,7 +61,13 @@ export function skiff({ profile }: SkiffOptions): System {
       const processes = running.map(({ process }) => process);
       await untilServing(services, processes);
       times.serving = performance.now() - running.at(-1)!.process.startedAt;
-      return { ports: portsOf(services), processes: inOrder(running), times, stop: () => stopInOrder(processes) };
+      return {
+        ports: portsOf(services),
+        processes: inOrder(running),
+        linkPort: Number(port),
+        times,
+        stop: () => stopInOrder(processes),
+      };
     },
   };
 }

@@ -58,7 +58,13 @@ export function skupperRouter(program: string): System {
       const processes = running.map(({ process }) => process);
       await untilServing(services, processes);
       const times = { serving: performance.now() - running.at(-1)!.process.startedAt };
-      return { ports: portsOf(services), processes: inOrder(running), times, stop: () => stopInOrder(processes) };
+      return {
+        ports: portsOf(services),
+        processes: inOrder(running),
+        linkPort: Number(port),
+        times,
+        stop: () => stopInOrder(processes),
+      };
     },
   };
 }

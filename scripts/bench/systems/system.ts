@@ -55,6 +55,8 @@ export interface Deployment {
   ports: Record<ServiceName, number>;
   /** One a site; none where there is nothing between client and server. */
   processes: { site: SiteName; process: Process }[];
+  /** Where edges link to the hub. */
+  linkPort?: number;
   /** How long it took to start, in milliseconds, by what was reached. */
   times: Record<string, number>;
   stop(): Promise<void>;

@@ -1,0 +1,101 @@
+/** Runs cases: each round measures one after another on every system. */
+import type { Case, Sample } from './bench.ts';
+import type { Load } from './load/load.ts';
+import { type Patience, QUIET } from './patience.ts';
+import type { CaseResult } from './statistics.ts';
+import type { Deployment, LayoutName, System, SystemName, World } from './systems/system.ts';
+
+interface RoundsOptions {
+  systems: System[];
+  world: World;
+  load: Load;
+  patience: Patience;
+  rounds: number;
+  /** How long each load lasts. */
+  seconds: number;
+  /** Warm up at length. */
+  thorough: boolean;
+}
+
+/** What a round found on each system: a sample, or what went wrong. */
+type Round = Map<SystemName, Sample | Error>;
+
+export class Rounds {
+  readonly #options: RoundsOptions;
+  /** Deployments that are kept from case to case, by system and layout. */
+  readonly #kept = new Map<string, Deployment>();
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
+  }
+
+  async run(definition: Case): Promise<CaseResult> {
+    const { systems, rounds, patience } = this.#options;
+    const taking = systems.filter(({ name }) => !definition.systems || definition.systems.includes(name));
+    const result: CaseResult = { name: definition.name, samples: {}, failures: [] };
+    for (const { name } of taking) result.samples[name] = [];
+    for (let round = 0; round < rounds; ) {
+      const began = performance.now();
+      // Every other round goes backwards, so that none always comes after the same one.
+      const found = await this.#round(definition, round % 2 === 0 ? taking : taking.toReversed());
+      if (isDisturbed(found) && patience.again(performance.now() - began)) continue;
+      for (const [system, sample] of found) {
+        const failed = sample instanceof Error;
+        result.samples[system]!.push(failed ? null : sample);
+        if (failed) result.failures.push({ system, round, message: sample.message });
+      }
+      round++;
+    }
+    return result;
+  }
+
+  async #round(definition: Case, systems: System[]): Promise<Round> {
+    const found: Round = new Map();
+    for (const system of systems) {
+      await this.#options.patience.untilQuiet();
+      try {
+        found.set(system.name, await this.#measure(definition, system));
+      } catch (error) {
+        found.set(system.name, error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+    return found;
+  }
+
+  async #measure(definition: Case, system: System): Promise<Sample> {
+    const { world, load } = this.#options;
+    const seconds = Math.max(this.#options.seconds, definition.atLeastSeconds ?? 0);
+    if (!definition.fresh) {
+      const deployment = await this.#deployment(system, definition.layout);
+      return definition.measure({ deployment, load, seconds, world });
+    }
+    const deployment = await system.start(definition.layout, world);
+    try {
+      return await definition.measure({ deployment, load, seconds, world });
+    } finally {
+      await deployment.stop();
+    }
+  }
+
+  async #deployment(system: System, layout: LayoutName): Promise<Deployment> {
+    const { world, load, thorough } = this.#options;
+    const key = `${system.name} ${layout}`;
+    const known = this.#kept.get(key);
+    if (known?.processes.every(({ process }) => process.alive)) return known;
+    await known?.stop();
+    this.#kept.delete(key);
+    const deployment = await system.start(layout, world);
+    this.#kept.set(key, deployment);
+    if (system.name === 'direct') return deployment;
+    // What is compiled as it runs is compiled before anything is measured.
+    const { http, bulk } = deployment.ports;
+    await load.http(http, 8, thorough ? 2 : 0.4);
+    await load.connects(http, 8, thorough ? 2 : 0.4);
+    if (thorough) await load.bulk(bulk, 'both', 1, 2);
+    return deployment;
+  }
+}
+
+function isDisturbed(round: Round): boolean {
+  return [...round.values()].some((sample) => !(sample instanceof Error) && (sample.others ?? 0) > QUIET);
+}

@@ -1,0 +1,66 @@
+/** Resident memory: of sites that have nothing to do, and of sites under load. */
+import { type Case, type Loaded, observe, type Sample } from '../bench.ts';
+import type { Load } from '../load/load.ts';
+import { residentMegabytes } from '../proc.ts';
+import { sleep } from '../processes.ts';
+import type { Deployment, SystemName } from '../systems/system.ts';
+
+const SYSTEMS: SystemName[] = ['tls-proxy', 'skupper-router', 'skiff'];
+const STREAMS = 500;
+/** How long a site that has started is given to come to rest, in milliseconds. */
+const REST = 2_000;
+
+function memoryOf({ processes }: Deployment): Loaded<unknown>['memory'] {
+  return Object.fromEntries(processes.map(({ site, process }) => [site, residentMegabytes(process.pid)]));
+}
+
+/** The sum, and each site's part. */
+function sample(name: string, values: Loaded<unknown>['memory']): Sample {
+  const entries = Object.entries(values);
+  return {
+    [name]: entries.reduce((sum, [, value]) => sum + value, 0),
+    ...Object.fromEntries(entries.map(([site, value]) => [`${name} ${site}`, value])),
+  };
+}
+
+function underLoad(
+  name: string,
+  streams: number,
+  run: (load: Load, deployment: Deployment, seconds: number) => Promise<unknown>,
+): Case {
+  return {
+    name: `memory/${name}`,
+    layout: 'pair',
+    systems: SYSTEMS,
+    fresh: true,
+    metrics: [
+      { name: 'rss', unit: 'MB', digits: 0, bySite: true },
+      { name: 'idle', unit: 'MB', digits: 0, bySite: true },
+      { name: 'stream', unit: 'KB each', digits: 0, bySite: true },
+    ],
+    async measure({ deployment, load, seconds }) {
+      await sleep(REST);
+      const idle = memoryOf(deployment);
+      const { memory, others } = await observe(deployment, () => run(load, deployment, seconds));
+      const stream: typeof memory = {};
+      for (const { site } of deployment.processes) stream[site] = ((memory[site]! - idle[site]!) * 1_000) / streams;
+      return { ...sample('rss', memory), ...sample('idle', idle), ...sample('stream', stream), others };
+    },
+  };
+}
+
+export const memoryCases: Case[] = [
+  {
+    name: 'memory/idle',
+    layout: 'pair',
+    systems: SYSTEMS,
+    fresh: true,
+    metrics: [{ name: 'rss', unit: 'MB', digits: 0, bySite: true }],
+    async measure({ deployment }) {
+      await sleep(REST);
+      return sample('rss', memoryOf(deployment));
+    },
+  },
+  underLoad(`http-${STREAMS}`, STREAMS, (load, { ports }, seconds) => load.http(ports.http, STREAMS, seconds)),
+  underLoad('bulk-4', 8, (load, { ports }, seconds) => load.bulk(ports.bulk, 'both', 4, seconds)),
+];
