@@ -44,7 +44,7 @@ export interface Arrival {
   address: string;
   /** The address is that of the link it came by, not one the message carries. */
   byLink: boolean;
-  /** The connection it came by, to which it is not sent back; null for what this site's own sockets send. */
+  /** The connection of the router it came from, to which it is not sent back; null for what begins at this router. */
   via: object | null;
 }
 

@@ -42,7 +42,7 @@ export class InboundLink implements ReceiverHandler, Producer {
 
   /** Whether somebody takes messages of this link: what the peer is told, and given credit for. */
   get reachable(): boolean {
-    return this.#entry?.reachableFrom(this.via.isRouter ? this.via : null) ?? true;
+    return this.#entry?.reachableFrom(this.via.notBackTo) ?? true;
   }
 
   get key(): string | null {
@@ -196,7 +196,7 @@ class Inbound implements Source {
       settled: delivery.remoteSettled,
       address,
       byLink: this.#address !== null,
-      via: this.#peer,
+      via: this.#peer.notBackTo,
     };
     const sink = this.#peer.router.route(arrival, this);
     if (sink) {

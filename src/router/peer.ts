@@ -25,6 +25,14 @@ export abstract class Peer implements ConnectionHandler {
     this.router = router;
   }
 
+  /**
+   * Where messages that come from here are not sent back to. A router has served its own consumers before it sends
+   * anything on; a client may well be the one that consumes what it sends.
+   */
+  get notBackTo(): Peer | null {
+    return this.isRouter ? this : null;
+  }
+
   get connection(): Connection {
     if (!this.#connection) throw new Error('the peer has no connection yet');
     return this.#connection;
