@@ -141,7 +141,7 @@ export class Access {
         });
       },
       onGone: (peer, error) => {
-        this.#ids.release(peer);
+        this.#ids.release(peer, error === null);
         this.#gone(peer, error, accepted);
       },
     });

@@ -1,7 +1,7 @@
 /**
  * Who may use which container-id on our accesses. A certificate that is marked as a device's carries its id, and may
- * use no other. Any other certificate holds the id it opens with for as long as it is linked, and a little longer; a
- * second certificate with the same id is refused.
+ * use no other. Any other certificate holds the id it opens with for as long as it is linked, and a little longer when
+ * the link is lost; a second certificate with the same id is refused.
  */
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { PeerCertificate } from '../net/tls.ts';
@@ -70,10 +70,14 @@ export class ContainerIds {
     });
   }
 
-  /** A peer is gone; its id stays with its certificate for a while. */
-  release(peer: EdgePeer): void {
+  /**
+   * A peer is gone. One that was lost is expected back: its id stays with its certificate for a while. One that left
+   * `inOrder` has let go of it, and may come back with another certificate at once.
+   */
+  release(peer: EdgePeer, inOrder: boolean): void {
     const claim = this.#claims.get(peer.id);
     if (claim?.peer !== peer) return;
+    if (inOrder) this.#claims.delete(peer.id);
     claim.peer = null;
     claim.lostAt = performance.now();
     this.#forgetOld();

@@ -108,7 +108,12 @@ export class Link {
 
   #open(socket: Parameters<typeof prepare>[0]): void {
     const uplink = new Uplink(this.#router, {
-      onOpened: (_, open) => this.#onOpened(uplink, open),
+      onOpened: (_, open) => {
+        // Who refuses us opens and closes in one go: a link is not up before that would have been read.
+        setImmediate(() => {
+          if (!uplink.connection.closing) this.#onOpened(uplink, open);
+        });
+      },
       onGone: (_, error) => this.#onGone(uplink, error),
     });
     const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');

@@ -198,7 +198,7 @@ export class Skiff {
       },
       {
         ...(withinMs === undefined ? {} : { withinMs }),
-        explain: async () => ({ status: (await this.get(kind, name)).status, log: this.log.slice(-20) }),
+        explain: async () => ({ status: (await this.get(kind, name)).status, log: this.#lastLogged() }),
       },
     );
   }
@@ -208,7 +208,7 @@ export class Skiff {
     const holds = typeof wanted === 'string' ? ({ message }: LogLine) => message.includes(wanted) : wanted;
     return eventually(`a line in the log: ${wanted}`, () => this.log.find(holds), {
       ...(withinMs === undefined ? {} : { withinMs }),
-      explain: () => this.log.slice(-20),
+      explain: () => this.#lastLogged(),
     });
   }
 
@@ -236,6 +236,10 @@ export class Skiff {
   memory(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  #lastLogged(): string[] {
+    return this.log.slice(-20).map(({ level, part, message }) => `${level} ${part}: ${message}`);
   }
 
   #said(): string {
