@@ -1,6 +1,6 @@
 /** What a subject is made of: cases, each measured on every system in turn, round after round. */
 import type { Load } from './load/load.ts';
-import { cpuSeconds, residentMegabytes, watchOthers } from './proc.ts';
+import { cpuSeconds, residentMegabytes, type Shares, watchMachine } from './proc.ts';
 import type { Deployment, LayoutName, SiteName, SystemName, World } from './systems/system.ts';
 
 /** Numbers of one measurement, by name. */
@@ -46,15 +46,15 @@ export interface Loaded<T> {
   cpu: Partial<Record<SiteName, number>>;
   /** The largest resident memory seen meanwhile, by site, in MB. */
   memory: Partial<Record<SiteName, number>>;
-  /** The share of the machine's CPUs that others had meanwhile. */
-  others: number;
+  /** Who had the machine's CPUs meanwhile. */
+  shares: Shares;
 }
 
 const LOOK_AT_MEMORY_EVERY = 100;
 
 /** Runs a load and watches what it costs. */
 export async function observe<T>({ processes }: Deployment, run: () => Promise<T>): Promise<Loaded<T>> {
-  const others = watchOthers();
+  const shares = watchMachine();
   const before = processes.map(({ process }) => cpuSeconds(process.pid));
   const memory: Loaded<T>['memory'] = {};
   const look = (): void => {
@@ -72,15 +72,15 @@ export async function observe<T>({ processes }: Deployment, run: () => Promise<T
     processes.forEach(({ site, process }, index) => {
       cpu[site] = cpuSeconds(process.pid) - before[index];
     });
-    return { result, cpu, memory, others: others() };
+    return { result, cpu, memory, shares: shares() };
   } finally {
     clearInterval(timer);
   }
 }
 
-/** CPU for a unit of work, in sum and by site, with memory and what others took, as parts of a sample. */
-export function costs({ cpu, memory, others }: Loaded<unknown>, work: number): Sample {
-  const sample: Sample = { others };
+/** CPU for a unit of work, in sum and by site, with memory and the machine's shares, as parts of a sample. */
+export function costs({ cpu, memory, shares }: Loaded<unknown>, work: number): Sample {
+  const sample: Sample = { ...shares };
   const sites = Object.entries(cpu);
   if (sites.length > 0) sample.cpu = sites.reduce((sum, [, seconds]) => sum + seconds, 0) / work;
   for (const [site, seconds] of sites) sample[`cpu ${site}`] = seconds / work;

@@ -1,5 +1,5 @@
 /** How long a run waits for others to leave the machine alone. */
-import { watchOthers } from './proc.ts';
+import { watchMachine } from './proc.ts';
 import { sleep } from './processes.ts';
 
 /** The share of the CPUs that others may have in a measurement that is to be relied on. */
@@ -17,10 +17,10 @@ export class Patience {
   /** Waits for a quiet moment, as long as there is patience left. */
   async untilQuiet(): Promise<void> {
     while (this.#left > 0) {
-      const others = watchOthers();
+      const shares = watchMachine();
       await sleep(LOOK_FOR_MS);
       this.#left -= LOOK_FOR_MS;
-      if (others() <= QUIET) return;
+      if (shares().others <= QUIET) return;
     }
   }
 

@@ -38,15 +38,15 @@ export function residentMegabytes(pid: number): number {
   return match ? (Number(match[1]) * 1_024) / 1e6 : 0;
 }
 
-/** CPU-seconds that all processes of the machine have used, and those that its host took away from it. */
-function machineSeconds(): number {
-  const [user, nice, system, , , , , steal] = readFileSync('/proc/stat', 'utf8')
+/** CPU-seconds of the whole machine: those that processes used or its host took away from it, and those unused. */
+function machineSeconds(): { used: number; unused: number } {
+  const [user, nice, system, idle, wait, , , steal] = readFileSync('/proc/stat', 'utf8')
     .split('\n', 1)[0]
     .trim()
     .split(/\s+/)
     .slice(1)
     .map(Number);
-  return (user + nice + system + steal) / TICKS_PER_SECOND;
+  return { used: (user + nice + system + steal) / TICKS_PER_SECOND, unused: (idle + wait) / TICKS_PER_SECOND };
 }
 
 /** Live children of this process and of its children. */
@@ -81,13 +81,24 @@ function ownSeconds(): number {
   return sum;
 }
 
-/** Says, when called, which share of the machine's CPUs others have had since. */
-export function watchOthers(): () => number {
+export interface Shares {
+  /** What others have had of the machine's CPUs. */
+  others: number;
+  /** What nobody used. */
+  unused: number;
+}
+
+/** Says, when called, who has had the machine's CPUs since. */
+export function watchMachine(): () => Shares {
   const started = performance.now();
-  const before = machineSeconds() - ownSeconds();
+  const before = machineSeconds();
+  const ownBefore = ownSeconds();
   return () => {
-    const used = machineSeconds() - ownSeconds() - before;
     const available = ((performance.now() - started) / 1_000) * availableParallelism();
-    return Math.max(0, used / available);
+    const { used, unused } = machineSeconds();
+    return {
+      others: Math.max(0, (used - before.used - (ownSeconds() - ownBefore)) / available),
+      unused: Math.min(1, (unused - before.unused) / available),
+    };
   };
 }

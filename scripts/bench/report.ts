@@ -12,15 +12,22 @@ const COMPARED = ['rate', 'p50', 'p99', 'slowdown', 'cpu', 'rss', 'per edge', 's
 export function printCase(definition: Case, result: CaseResult): void {
   const systems = Object.keys(result.samples) as SystemName[];
   const metrics = definition.metrics.filter(({ name }) => systems.some((system) => series(result, system, name)));
-  const header = ['', ...metrics.map(({ name, unit }) => (unit ? `${name} ${unit}` : name)), 'spread', 'others'];
+  const header = [
+    '',
+    ...metrics.map(({ name, unit }) => (unit ? `${name} ${unit}` : name)),
+    'spread',
+    'others',
+    'unused',
+  ];
   const rows = systems.map((system) => {
     const main = series(result, system, metrics[0]?.name ?? '');
-    const others = series(result, system, 'others');
+    const share = (name: string) => series(result, system, name)?.median;
     return [
       system,
       ...metrics.map((metric) => cellOf(result, system, metric)),
-      main ? percent(main.spread) : '',
-      others ? percent(others.median) : '',
+      percent(main?.spread),
+      percent(share('others')),
+      percent(share('unused')),
     ];
   });
   console.log(`\n${definition.name}`);
@@ -60,8 +67,8 @@ export function noiseOf(definition: Case, result: CaseResult): string | null {
   return reasons.length > 0 ? reasons.join(', ') : null;
 }
 
-function percent(share: number): string {
-  return `${Math.round(share * 100)}%`;
+function percent(share: number | undefined): string {
+  return share === undefined ? '' : `${Math.round(share * 100)}%`;
 }
 
 function rangeOf(values: number[]): string {

@@ -30,7 +30,7 @@ export const edgesCases: Case[] = [
         const linking = cpuSeconds(hub.pid) - used;
         await sleep(REST);
         const resting = cpuSeconds(hub.pid);
-        const { others } = await observe(deployment, () => sleep(WATCH));
+        const { shares } = await observe(deployment, () => sleep(WATCH));
         const idle = cpuSeconds(hub.pid) - resting;
         const rss = residentMegabytes(hub.pid);
         return {
@@ -39,7 +39,7 @@ export const edgesCases: Case[] = [
           linked: edges.seconds,
           'cpu linking': (linking * 1_000) / EDGES,
           'cpu idle': (idle / (WATCH / 1_000)) * 100,
-          others,
+          ...shares,
         };
       } finally {
         await edges.process.stop();

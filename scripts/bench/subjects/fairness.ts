@@ -1,5 +1,5 @@
 /** A reader that takes nothing, a stream that carries all it can and a hundred small ones, on one link. */
-import { type Case, costs, observe } from '../bench.ts';
+import { type Case, observe } from '../bench.ts';
 import type { RequestsResult } from '../load/load.ts';
 import { residentMegabytes } from '../proc.ts';
 import { SITES } from '../systems/system.ts';
@@ -46,7 +46,6 @@ export const fairnessCases: Case[] = [
           return small;
         });
         const { p50, p99, p999, max, errors } = loaded.result;
-        const { others } = costs(loaded, 1);
         const growth = SITES.pair.flatMap((site) => {
           const [from, to] = [before.get(site), loaded.memory[site]];
           return from === undefined || to === undefined ? [] : [[`growth ${site}`, to - from] as const];
@@ -54,7 +53,7 @@ export const fairnessCases: Case[] = [
         return {
           slowdown: p99 / alone.p99,
           'p99 alone': alone.p99,
-          ...{ p50, p99, 'p99.9': p999, max, errors, others },
+          ...{ p50, p99, 'p99.9': p999, max, errors, ...loaded.shares },
           ...(growth.length > 0 ? { growth: growth.reduce((sum, [, grown]) => sum + grown, 0) } : {}),
           ...Object.fromEntries(growth),
         };

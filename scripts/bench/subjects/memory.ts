@@ -41,10 +41,10 @@ function underLoad(
     async measure({ deployment, load, seconds }) {
       await sleep(REST);
       const idle = memoryOf(deployment);
-      const { memory, others } = await observe(deployment, () => run(load, deployment, seconds));
+      const { memory, shares } = await observe(deployment, () => run(load, deployment, seconds));
       const stream: typeof memory = {};
       for (const { site } of deployment.processes) stream[site] = ((memory[site]! - idle[site]!) * 1_000) / streams;
-      return { ...sample('rss', memory), ...sample('idle', idle), ...sample('stream', stream), others };
+      return { ...sample('rss', memory), ...sample('idle', idle), ...sample('stream', stream), ...shares };
     },
   };
 }
