@@ -63,9 +63,11 @@ export class InboundLink implements ReceiverHandler, Producer {
     inbound.take(chunk);
   }
 
-  /** The sender settles a stream on its own: with anything but accepted it takes the stream back. */
+  /** The sender settles a stream on its own: with anything but accepted it takes back one that is not whole. */
   onSettled(delivery: IncomingDelivery, state: DeliveryState | null): void {
-    if (state && isTerminal(state) && state.outcome !== 'accepted') (delivery.context as Inbound | null)?.giveUp();
+    // skupper-router settles a whole one as modified when the connection behind it is gone: nothing is lost by that.
+    if (delivery.complete || !state || !isTerminal(state) || state.outcome === 'accepted') return;
+    (delivery.context as Inbound | null)?.giveUp();
   }
 
   onDetached(): void {
