@@ -80,6 +80,8 @@ type Phase = 'header' | 'sasl' | 'amqp' | 'closed';
 const QUANTUM = 64 * 1024;
 /** How long we wait for the peer's close after ours, in milliseconds. */
 const CLOSE_TIMEOUT = 2000;
+/** Octets of the largest frame we take of a peer that has not opened: its word is not worth more memory yet. */
+const MAX_FRAME_BEFORE_OPEN = 8192;
 /** The least max-frame-size there may be (2.4.1). */
 const MIN_FRAME = 512;
 
@@ -361,11 +363,10 @@ export class Connection {
       return true;
     }
     const size = buffer.readUInt32BE(start);
-    if (size < FRAME_HEADER || size > this.options.maxFrameSize) {
-      throw new AmqpError(
-        Condition.framingError,
-        `a frame of ${size} octets; ${this.options.maxFrameSize} is the most`,
-      );
+    const { maxFrameSize } = this.options;
+    const most = this.remote ? maxFrameSize : Math.min(maxFrameSize, MAX_FRAME_BEFORE_OPEN);
+    if (size < FRAME_HEADER || size > most) {
+      throw new AmqpError(Condition.framingError, `a frame of ${size} octets; ${most} is the most`);
     }
     if (read.end - start < size) {
       read.want(size);

@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { described, encode, symbol, uint, type Writable } from '../../src/amqp/codec.ts';
 import type { Receiver } from '../../src/amqp/link.ts';
 import { Descriptor, type ErrorValue } from '../../src/amqp/performatives.ts';
+import { SASL_HEADER, SaslServer } from '../../src/amqp/sasl.ts';
 import { HEADER, Inbox, type RawPair, type RawPeer, rawClient, rawFrame, until } from './loopback.ts';
 
 const test = suite('faults');
@@ -314,6 +315,23 @@ for (const performative of [begin, attach(0, false), transfer(0, 0), described(D
     );
   });
 }
+
+test('a peer that has not opened may not send large frames, and makes us keep no large slab', async () => {
+  const sasl = new SaslServer('ANONYMOUS', { optional: true, refusal: null });
+  for (const header of [HEADER, SASL_HEADER]) {
+    const type = header === HEADER ? 0 : 1;
+    await using pair = await rawClient({ maxFrameSize: 65_536, sasl });
+    pair.peer.raw(header);
+    pair.peer.raw(frameOf(Buffer.alloc(10), { size: 8193, type }));
+    await until(() => pair.events.closed, 'it is closed');
+    assert.match(pair.events.closings[0]?.message ?? '', /a frame of 8193 octets; 8192 is the most/);
+  }
+  await using pair = await rawClient({ maxFrameSize: 65_536 });
+  pair.peer.raw(HEADER);
+  pair.peer.send(0, described(Descriptor.open, ['x'.repeat(8000)]));
+  await pair.peer.next(Descriptor.open);
+  assert.is(pair.events.opened?.containerId.length, 8000);
+});
 
 test('a peer that ends within a frame is lost', async () => {
   const whole = rawFrame(0, begin);
