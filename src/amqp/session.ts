@@ -92,6 +92,11 @@ export class Session implements ChunkOwner {
     return this.#local.size;
   }
 
+  /** Deliveries in either direction of which something is still to be said. */
+  get deliveryCount(): number {
+    return this.#outgoing.size + this.#incoming.size;
+  }
+
   /** Whether the peer's window has room for a transfer. */
   get mayTransfer(): boolean {
     return this.#remoteWindow > 0 && this.remoteChannel !== -1 && !this.ending && !this.connection.closing;

@@ -8,7 +8,8 @@ import { type Slab, SMALL_SLAB, takeSlab } from './slab.ts';
 
 /** What is private about a socket's handle; a TLS socket's has the TCP socket's as its parent. */
 interface WriteHandle {
-  writeQueueSize?: number;
+  bytesWritten: number;
+  writeQueueSize: number;
   _parent?: WriteHandle;
 }
 
@@ -37,9 +38,9 @@ export class Outbox {
   #position = 0;
   #scheduled: NodeJS.Immediate | null = null;
   #congested = false;
-  /** When the kernel was last seen to take something, and what it had yet to take then. */
+  /** When the kernel was last seen to take something, and how much it had taken then. */
   #progress = 0;
-  #backlog = 0;
+  #taken = 0;
   /** After `close`: where frames go that come too late to be sent. */
   #sink: Buffer | null = null;
 
@@ -155,9 +156,10 @@ export class Outbox {
   stalledFor(now: number): number {
     if (this.#inFlight === 0) return 0;
     const handle = (this.#socket as unknown as { _handle: WriteHandle | null })._handle;
-    const backlog = (handle?._parent ?? handle)?.writeQueueSize ?? 0;
-    if (backlog !== this.#backlog) {
-      this.#backlog = backlog;
+    const tcp = handle?._parent ?? handle;
+    const taken = tcp ? tcp.bytesWritten - tcp.writeQueueSize : 0;
+    if (taken !== this.#taken) {
+      this.#taken = taken;
       this.#progress = now;
     }
     return now - this.#progress;

@@ -2,6 +2,7 @@
 import crypto from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { IncomingDelivery, OutgoingDelivery } from '../../src/amqp/delivery.ts';
 import { AmqpError, Condition } from '../../src/amqp/error.ts';
 import { ACCEPTED, type DeliveryState, MODIFIED_FAILED, RELEASED } from '../../src/amqp/performatives.ts';
 import { chunkOf, Inbox, Outcomes, openLink, openPair, settleDown, until } from './loopback.ts';
@@ -416,6 +417,58 @@ test('a message that comes in and goes out on one connection is not mixed up wit
   there.end(true);
   await until(() => outward.inbox.completed.length === 1, 'everything is back');
   assert.ok(Buffer.concat(outward.inbox.received[0]?.parts ?? []).equals(Buffer.concat(parts)));
+});
+
+test('whatever becomes of deliveries, neither side remembers them for ever', async () => {
+  await using pair = await openPair({ server: { sessionWindow: 16 } });
+  const { session, sender, receiver, inbox } = await openLink(pair, { credit: 20 });
+  const fates: ((delivery: OutgoingDelivery, incoming: () => IncomingDelivery | undefined) => Promise<void> | void)[] =
+    [
+      (delivery) => delivery.end(true),
+      (delivery) => delivery.abort(),
+      async (delivery, incoming) => {
+        delivery.end(false);
+        await until(() => incoming()?.complete === true, 'it has come');
+        incoming()?.update(ACCEPTED, true);
+      },
+      async (delivery, incoming) => {
+        await until(() => incoming() !== undefined, 'it has begun');
+        incoming()?.update(MODIFIED_FAILED, true);
+        await until(() => delivery.settled, 'the sender knows');
+        delivery.end(true);
+      },
+      async (delivery, incoming) => {
+        await until(() => incoming() !== undefined, 'it has begun');
+        incoming()?.update(RELEASED, true);
+        delivery.abort();
+      },
+      async (delivery, incoming) => {
+        delivery.end(false);
+        await until(() => incoming()?.complete === true, 'it has come');
+        incoming()?.update(MODIFIED_FAILED, false);
+        await until(() => !delivery.settled, 'the sender may settle');
+        delivery.settle();
+      },
+      async (delivery, incoming) => {
+        await until(() => incoming() !== undefined, 'it has begun');
+        delivery.settle();
+        delivery.end(true);
+      },
+    ];
+  const far = receiver.session;
+  for (const [index, fate] of fates.entries()) {
+    const delivery = sender.send(false, new Outcomes());
+    delivery.write(chunkOf('begun'));
+    await fate(delivery, () => inbox.received[index]?.delivery);
+    await until(() => session.deliveryCount === 0 && far.deliveryCount === 0, `both have forgotten (${index})`);
+    assert.is(sender.outstanding, 0);
+  }
+  await until(() => sender.credit >= 15, 'credit is topped up');
+  const last = sender.send(false, new Outcomes());
+  last.end(false, chunkOf('never settled'));
+  await until(() => far.deliveryCount === 1, 'it has come');
+  sender.detach();
+  await until(() => session.deliveryCount === 0 && far.deliveryCount === 0, 'a link takes its deliveries along');
 });
 
 test('sequence numbers wrap at 2^32', async () => {
