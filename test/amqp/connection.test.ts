@@ -219,7 +219,7 @@ test('a peer that resets is lost', async () => {
 });
 
 test('an accepting side may take its time: nothing is read before it has answered', async () => {
-  await using pair = await rawClient({ idleTimeout: 60 });
+  await using pair = await rawClient({ idleTimeout: 600 });
   const { peer, events, connection } = pair;
   events.acceptAtOnce = false;
   const attached: string[] = [];
@@ -233,7 +233,7 @@ test('an accepting side may take its time: nothing is read before it has answere
   peer.send(0, attach('early', 0, false));
   await until(() => events.opened !== null, 'its open has come');
   // Longer than the idle timeout: while we do not listen, silence is no fault of the peer's.
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await new Promise((resolve) => setTimeout(resolve, 900));
   assert.equal(attached, []);
   assert.not(peer.has(Descriptor.open));
   connection.accept();
@@ -285,7 +285,7 @@ test('a peer that never opens is left after openTimeout', async () => {
 });
 
 test('empty frames keep a quiet connection up, in both directions', async () => {
-  await using pair = await openPair({ client: { idleTimeout: 200 }, server: { idleTimeout: 300 } });
+  await using pair = await openPair({ client: { idleTimeout: 1000 }, server: { idleTimeout: 1500 } });
   const before = pair.client.octetsIn;
   await until(
     () => pair.client.octetsIn >= before + 5 * 8 && pair.server.octetsIn >= 5 * 8,
