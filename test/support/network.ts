@@ -34,11 +34,14 @@ export async function newNetwork(host = '127.0.0.1'): Promise<Network> {
   return { ca: makeCa('network'), host, edgePort, interRouterPort, normalPort };
 }
 
-/** An interior site with an access for edges and interior routers, over mutual TLS, and one for clients. */
-export function hub({ ca, host, edgePort, interRouterPort, normalPort }: Network): object[] {
+/**
+ * An interior site with an access for edges and interior routers, over mutual TLS, and one for clients. Its certificate
+ * names `hosts` besides its own.
+ */
+export function hub({ ca, host, edgePort, interRouterPort, normalPort }: Network, hosts: string[] = []): object[] {
   return [
     document('Site', 'hub', {}),
-    secret('hub-server', ca.issue({ commonName: 'hub', hosts: [host, 'localhost'] })),
+    secret('hub-server', ca.issue({ commonName: 'hub', hosts: [host, 'localhost', ...hosts] })),
     document('RouterAccess', 'uplinks', {
       bindHost: host,
       tlsCredentials: 'hub-server',
