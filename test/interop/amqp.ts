@@ -1,0 +1,116 @@
+/** What clients of AMQP at the two ends of a pair see, whichever of the two is ours. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { AmqpClient, closeClients, type Receiver, type Sender } from '../support/amqp.ts';
+import { eventually } from '../support/eventually.ts';
+import { otherPlace, Pair, PLACES, type Place } from './pair.ts';
+import { SkupperRouter } from './skupper-router.ts';
+
+export function testAmqp(ours: Place): void {
+  const test = suite(`AMQP clients, our ${ours}`);
+  let pair: Pair;
+
+  test.before(async () => {
+    pair = await Pair.start(ours);
+  });
+
+  test.after(async () => {
+    await closeClients();
+    await pair?.stop();
+    await SkupperRouter.stopAll();
+  });
+
+  const client = (place: Place): Promise<AmqpClient> => AmqpClient.connect(pair.normalPorts[place]);
+
+  async function linked(place: Place, address: string, options: object = {}): Promise<[Sender, Receiver]> {
+    const [near, far] = [await client(place), await client(otherPlace(place))];
+    const receiver = await far.receiver(address);
+    const sender = await near.sender(address, options);
+    await sender.untilCredit();
+    return [sender, receiver];
+  }
+
+  for (const place of PLACES) {
+    const from = `from the ${place}`;
+
+    test(`${from}: a message comes as it was sent, and each outcome goes back`, async () => {
+      const [sender, receiver] = await linked(place, `orders-${place}`);
+      const message = { message_id: 'm-1', subject: 's', application_properties: { n: 3 }, body: 'Käse' };
+      const problem = { condition: 'shop:closed', description: 'come tomorrow' };
+      for (const settle of ['accepted', 'rejected', 'released', 'modified'] as const) {
+        const told = sender.send(message);
+        const { message: received, delivery } = await receiver.next();
+        assert.equal([received.message_id, received.subject, received.body], ['m-1', 's', 'Käse']);
+        assert.equal(received.application_properties, { n: 3 });
+        if (settle === 'accepted') delivery.accept();
+        else if (settle === 'rejected') delivery.reject(problem);
+        else if (settle === 'released') delivery.release();
+        else delivery.modified({ delivery_failed: true, undeliverable_here: true });
+        const { outcome, error, state } = await told;
+        assert.is(outcome, settle);
+        if (settle === 'rejected') assert.equal([error?.condition, error?.description], Object.values(problem));
+        if (settle === 'modified') assert.equal([state.delivery_failed, state.undeliverable_here], [true, true]);
+      }
+    });
+
+    test(`${from}: settled messages come in their order`, async () => {
+      const [sender, receiver] = await linked(place, `events-${place}`, { snd_settle_mode: 1 });
+      for (let index = 0; index < 100; index++) {
+        await sender.untilCredit();
+        sender.link.send({ body: index });
+      }
+      await eventually('all are there', () => receiver.all.length === 100, { explain: () => receiver.all.length });
+      assert.equal(
+        receiver.all.map(({ message }) => message.body),
+        Array.from({ length: 100 }, (_, index) => index),
+      );
+      assert.ok(receiver.all.every(({ delivery }) => (delivery as { remote_settled?: boolean }).remote_settled));
+    });
+
+    test(`${from}: a request is answered to a dynamic address`, async () => {
+      const [asking, answering] = [await client(place), await client(otherPlace(place))];
+      const requests = await answering.receiver(`prices-${place}`, { autoaccept: true });
+      const replies = await asking.receiver({ address: '', dynamic: true }, { autoaccept: true });
+      const question = await asking.sender(`prices-${place}`);
+      await question.untilCredit();
+      const answer = await answering.sender(null);
+      await answer.untilCredit();
+      for (let index = 0; index < 3; index++) {
+        const asked = question.send({ reply_to: replies.address, correlation_id: index, body: '?' });
+        const { message } = await requests.next();
+        assert.is((await asked).outcome, 'accepted');
+        const { reply_to: to, correlation_id } = message;
+        assert.is((await answer.send({ to, correlation_id, body: '!' })).outcome, 'accepted');
+        assert.is((await replies.next()).message.correlation_id, index);
+      }
+    });
+
+    test(`${from}: large messages come whole`, async () => {
+      const [sender, receiver] = await linked(place, `large-${place}`);
+      for (const size of [16_000, 70_000, 3_000_000]) {
+        const body = Buffer.alloc(size, 'abcdefghijk');
+        const told = sender.send({ body });
+        const { message, delivery } = await receiver.next();
+        assert.ok(body.equals(message.body), `${size} octets`);
+        delivery.accept();
+        assert.is((await told).outcome, 'accepted');
+      }
+    });
+
+    test(`${from}: nobody there is no credit, and released for an anonymous message`, async () => {
+      const near = await client(place);
+      const anonymous = await near.sender(null);
+      await anonymous.untilCredit();
+      assert.is((await anonymous.send({ to: 'nobody', body: 'x' })).outcome, 'released');
+      const [sender, receiver] = await linked(place, `quiet-${place}`);
+      receiver.link.detach();
+      // skupper-router leaves the credit it gave, and releases what comes.
+      await eventually(
+        'nothing is taken any more',
+        async () => sender.credit === 0 || (await sender.send({ body: 'x' })).outcome === 'released',
+      );
+    });
+  }
+
+  test.run();
+}

@@ -1,0 +1,4 @@
+import { testAmqp } from './amqp.ts';
+import { available } from './skupper-router.ts';
+
+if (available()) testAmqp('edge');

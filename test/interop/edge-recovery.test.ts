@@ -1,0 +1,4 @@
+import { testRecovery } from './recovery.ts';
+import { available } from './skupper-router.ts';
+
+if (available()) testRecovery('edge');

@@ -1,0 +1,117 @@
+/** An edge linked to a hub over mutual TLS, one of them ours and one skupper-router, each with something to offer. */
+import type { PartConfig, PartState, RouterIdentity } from '../../src/router/protocol.ts';
+import { Parts } from '../../src/tcp/parts.ts';
+import { makeCa } from '../support/certificates.ts';
+import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/tcp.ts';
+import { SkupperRouter } from './skupper-router.ts';
+
+export type Place = 'edge' | 'hub';
+export const otherPlace = (place: Place): Place => (place === 'edge' ? 'hub' : 'edge');
+export const PLACES: Place[] = ['edge', 'hub'];
+
+const HOST = '127.0.0.1';
+
+export class Pair {
+  /** Where our router is. */
+  readonly ours: Place;
+  readonly peer: SkupperRouter;
+  /** Where clients of AMQP connect. */
+  readonly normalPorts: Record<Place, number>;
+  readonly #parts: Parts;
+  readonly #states = new Map<string, PartState>();
+
+  private constructor(ours: Place, peer: SkupperRouter, normalPorts: Record<Place, number>) {
+    this.ours = ours;
+    this.peer = peer;
+    this.normalPorts = normalPorts;
+    const identity: RouterIdentity = {
+      id: `ours-${ours}`,
+      mode: ours === 'edge' ? 'edge' : 'interior',
+      siteId: '00000000-0000-4000-8000-000000000001',
+      siteName: ours,
+      version: '0',
+    };
+    this.#parts = new Parts(identity, (states) => {
+      for (const state of states) this.#states.set(`${state.kind}/${state.name}`, state);
+    });
+  }
+
+  static async start(ours: Place): Promise<Pair> {
+    const ca = makeCa('interop');
+    const normalPorts = { edge: await freePort(), hub: await freePort() };
+    const edgePort = await freePort();
+    const theirs = otherPlace(ours);
+    const peer = new SkupperRouter({
+      id: `theirs-${theirs}`,
+      mode: theirs === 'edge' ? 'edge' : 'interior',
+      credentials: ca.issue({ commonName: theirs, hosts: [HOST] }),
+      normalPort: normalPorts[theirs],
+      edgePort,
+    });
+    const pair = new Pair(ours, peer, normalPorts);
+    const tls = ca.issue({ commonName: ours, hosts: [HOST] });
+    await pair.put({ kind: 'access', name: 'clients', role: 'normal', host: HOST, port: normalPorts[ours], tls: null });
+    if (ours === 'hub')
+      await pair.put({ kind: 'access', name: 'edges', role: 'edge', host: HOST, port: edgePort, tls });
+    await peer.start();
+    if (ours === 'edge') {
+      const endpoints = [{ host: HOST, port: edgePort }];
+      await pair.put({ kind: 'link', name: 'to-hub', role: 'edge', endpoints, cost: 1, tls });
+    }
+    await pair.untilLinked();
+    return pair;
+  }
+
+  async stop(): Promise<void> {
+    await this.#parts.stop(1000);
+    await this.peer.kill();
+  }
+
+  put(...configs: PartConfig[]): Promise<void> {
+    return this.#parts.apply(configs, []);
+  }
+
+  state(kind: PartState['kind'], name: string): PartState | undefined {
+    return this.#states.get(`${kind}/${name}`);
+  }
+
+  /** Whether a router of the other kind is at the other end. */
+  get linked(): boolean {
+    const access = this.state('access', 'edges');
+    if (access?.kind === 'access') return access.peers.some(({ product }) => product === 'skupper-router');
+    const link = this.state('link', 'to-hub');
+    return link?.kind === 'link' && link.status === 'up';
+  }
+
+  async untilLinked(linked = true): Promise<void> {
+    await eventually(linked ? 'the link is up' : 'the link is down', () => this.linked === linked, {
+      withinMs: 60_000,
+      explain: () => [...this.#states.values()],
+    });
+  }
+
+  /** Offers a server of this machine at `place`. */
+  async connector(place: Place, name: string, port: number): Promise<void> {
+    if (place !== this.ours) await this.peer.create('tcpConnector', name, port);
+    else await this.put({ kind: 'connector', name, routingKey: name, host: HOST, port });
+  }
+
+  async listener(place: Place, name: string, port: number): Promise<void> {
+    if (place !== this.ours) await this.peer.create('tcpListener', name, port);
+    else await this.put({ kind: 'listener', name, routingKey: name, host: HOST, port });
+  }
+
+  async withdraw(place: Place, kind: 'connector' | 'listener', name: string): Promise<void> {
+    if (place === this.ours) await this.#parts.apply([], [{ kind, name }]);
+    else await this.peer.delete(kind === 'connector' ? 'tcpConnector' : 'tcpListener', name);
+  }
+
+  /** Streams that our parts still have in hand. */
+  streams(): number {
+    let count = 0;
+    for (const state of this.#states.values())
+      if (state.kind === 'connector' || state.kind === 'listener') count += state.connectionsOpen;
+    return count;
+  }
+}

@@ -1,0 +1,127 @@
+/** The real skupper-router as a process: `SKROUTERD` names its binary. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AmqpClient } from '../support/amqp.ts';
+import type { Issued } from '../support/certificates.ts';
+import { eventually, within } from '../support/eventually.ts';
+
+const binary = process.env.SKROUTERD;
+
+/** Whether there is one; says so where there is none, in the words that count as a skipped test. */
+export function available(): boolean {
+  if (!binary) console.log('SKIP interop: SKROUTERD is not set');
+  return Boolean(binary);
+}
+
+type Entity = [type: string, attributes: Record<string, string | number | boolean>];
+
+export interface RouterConfig {
+  id: string;
+  mode: 'edge' | 'interior';
+  credentials: Issued;
+  /** Where clients of AMQP connect, on loopback. */
+  normalPort: number;
+  /** An interior router's: where edges connect, or an edge's: where its hub is. */
+  edgePort: number;
+}
+
+const HOST = '127.0.0.1';
+const running = new Set<SkupperRouter>();
+/** How much of what it logs is kept, for whoever looks into a failure. */
+const KEPT_LINES = 200;
+
+export class SkupperRouter {
+  readonly config: RouterConfig;
+  readonly #entities = new Map<string, Entity>();
+  readonly #file: string;
+  #child: ChildProcess | null = null;
+  #ended: Promise<void> = Promise.resolve();
+  #log: string[] = [];
+
+  constructor(config: RouterConfig) {
+    this.config = config;
+    const directory = mkdtempSync(join(tmpdir(), 'router-'));
+    this.#file = join(directory, 'router.json');
+    for (const part of ['ca', 'certificate', 'key'] as const)
+      writeFileSync(join(directory, part), config.credentials[part]);
+    const { id, mode, normalPort, edgePort } = config;
+    const tls = { caCertFile: 'ca', certFile: 'certificate', privateKeyFile: 'key' };
+    const files = Object.fromEntries(Object.entries(tls).map(([name, file]) => [name, join(directory, file)]));
+    this.#put(['router', { id, mode, workerThreads: 2 }]);
+    this.#put(['sslProfile', { name: 'mutual', ...files }]);
+    this.#put(['log', { module: 'DEFAULT', enable: 'info+', outputFile: 'stderr' }]);
+    const clients = { host: HOST, port: `${normalPort}`, role: 'normal', saslMechanisms: 'ANONYMOUS' };
+    this.#put(['listener', { name: 'clients', ...clients }]);
+    const link = { host: HOST, port: `${edgePort}`, role: 'edge', sslProfile: 'mutual', saslMechanisms: 'EXTERNAL' };
+    if (mode === 'edge') this.#put(['connector', { name: 'to-hub', ...link, verifyHostname: true }]);
+    else this.#put(['listener', { name: 'edges', ...link, authenticatePeer: true, requireSsl: true }]);
+  }
+
+  static async stopAll(): Promise<void> {
+    for (const router of [...running]) await router.kill();
+  }
+
+  async start(): Promise<void> {
+    writeFileSync(this.#file, JSON.stringify([...this.#entities.values()]));
+    const child = spawn(binary as string, ['-c', this.#file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#child = child;
+    running.add(this);
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#log = [...this.#log, ...text.split('\n')].slice(-KEPT_LINES);
+    });
+    this.#ended = new Promise((resolve) => child.once('close', () => resolve()));
+    const { normalPort } = this.config;
+    await eventually(
+      'the router takes clients',
+      async () => {
+        const client = await AmqpClient.connect(normalPort);
+        await client.close();
+        return true;
+      },
+      { explain: () => this.#log },
+    );
+  }
+
+  /** Ends it without a word. */
+  async kill(): Promise<void> {
+    running.delete(this);
+    this.#child?.kill('SIGKILL');
+    await within('the end of the router', this.#ended);
+  }
+
+  /** Adds an entity while it runs, as its management tool does; it is there after a restart, too. */
+  async create(type: 'tcpConnector' | 'tcpListener', name: string, port: number): Promise<void> {
+    const attributes = { name, address: name, host: HOST, port: `${port}` };
+    await this.#manage('CREATE', type, name, attributes);
+    this.#put([type, attributes]);
+  }
+
+  async delete(type: 'tcpConnector' | 'tcpListener', name: string): Promise<void> {
+    await this.#manage('DELETE', type, name, {});
+    this.#entities.delete(`${type}/${name}`);
+  }
+
+  async #manage(operation: 'CREATE' | 'DELETE', type: string, name: string, body: object): Promise<void> {
+    const client = await AmqpClient.connect(this.config.normalPort);
+    const replies = await client.receiver({ address: '', dynamic: true }, { autoaccept: true });
+    const requests = await client.sender('$management');
+    await requests.untilCredit();
+    requests.link.send({
+      reply_to: replies.address,
+      correlation_id: 1,
+      application_properties: { operation, type: `io.skupper.router.${type}`, name },
+      body,
+    });
+    const { message } = await replies.next();
+    const { statusCode, statusDescription } = message.application_properties as Record<string, unknown>;
+    if (Number(statusCode) >= 300) throw new Error(`${operation} ${type} ${name}: ${statusDescription}`);
+    await client.close();
+  }
+
+  #put(entity: Entity): void {
+    const [type, { name }] = entity;
+    this.#entities.set(`${type}/${name ?? ''}`, entity);
+  }
+}
