@@ -1,7 +1,7 @@
 /** An edge linked to a hub over mutual TLS, one of them ours and one skupper-router, each with something to offer. */
 import type { PartConfig, PartState, RouterIdentity } from '../../src/router/protocol.ts';
 import { Parts } from '../../src/tcp/parts.ts';
-import { makeCa } from '../support/certificates.ts';
+import { type Issued, makeCa } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/tcp.ts';
 import { SkupperRouter } from './skupper-router.ts';
@@ -15,16 +15,14 @@ const HOST = '127.0.0.1';
 export class Pair {
   /** Where our router is. */
   readonly ours: Place;
-  readonly peer: SkupperRouter;
   /** Where clients of AMQP connect. */
-  readonly normalPorts: Record<Place, number>;
+  readonly normalPorts: Record<Place, number> = { edge: 0, hub: 0 };
+  #peer: SkupperRouter | null = null;
   readonly #parts: Parts;
   readonly #states = new Map<string, PartState>();
 
-  private constructor(ours: Place, peer: SkupperRouter, normalPorts: Record<Place, number>) {
+  private constructor(ours: Place) {
     this.ours = ours;
-    this.peer = peer;
-    this.normalPorts = normalPorts;
     const identity: RouterIdentity = {
       id: `ours-${ours}`,
       mode: ours === 'edge' ? 'edge' : 'interior',
@@ -39,22 +37,20 @@ export class Pair {
 
   static async start(ours: Place): Promise<Pair> {
     const ca = makeCa('interop');
-    const normalPorts = { edge: await freePort(), hub: await freePort() };
-    const edgePort = await freePort();
     const theirs = otherPlace(ours);
-    const peer = new SkupperRouter({
+    const pair = new Pair(ours);
+    const tls = ca.issue({ commonName: ours, hosts: [HOST] });
+    pair.normalPorts[ours] = await pair.#access('normal', null);
+    pair.normalPorts[theirs] = await freePort();
+    const edgePort = ours === 'hub' ? await pair.#access('edge', tls) : await freePort();
+    pair.#peer = new SkupperRouter({
       id: `theirs-${theirs}`,
       mode: theirs === 'edge' ? 'edge' : 'interior',
       credentials: ca.issue({ commonName: theirs, hosts: [HOST] }),
-      normalPort: normalPorts[theirs],
+      normalPort: pair.normalPorts[theirs],
       edgePort,
     });
-    const pair = new Pair(ours, peer, normalPorts);
-    const tls = ca.issue({ commonName: ours, hosts: [HOST] });
-    await pair.put({ kind: 'access', name: 'clients', role: 'normal', host: HOST, port: normalPorts[ours], tls: null });
-    if (ours === 'hub')
-      await pair.put({ kind: 'access', name: 'edges', role: 'edge', host: HOST, port: edgePort, tls });
-    await peer.start();
+    await pair.peer.start();
     if (ours === 'edge') {
       const endpoints = [{ host: HOST, port: edgePort }];
       await pair.put({ kind: 'link', name: 'to-hub', role: 'edge', endpoints, cost: 1, tls });
@@ -68,6 +64,11 @@ export class Pair {
     await this.peer.kill();
   }
 
+  get peer(): SkupperRouter {
+    if (!this.#peer) throw new Error('the other router has not been started');
+    return this.#peer;
+  }
+
   put(...configs: PartConfig[]): Promise<void> {
     return this.#parts.apply(configs, []);
   }
@@ -76,9 +77,17 @@ export class Pair {
     return this.#states.get(`${kind}/${name}`);
   }
 
+  /** Opens an access; returns its port. */
+  async #access(role: 'edge' | 'normal', tls: Issued | null): Promise<number> {
+    await this.put({ kind: 'access', name: role, role, host: HOST, port: 0, tls });
+    const state = this.state('access', role);
+    if (state?.kind !== 'access' || state.port === null) throw new Error(`the ${role} access is not open`);
+    return state.port;
+  }
+
   /** Whether a router of the other kind is at the other end. */
   get linked(): boolean {
-    const access = this.state('access', 'edges');
+    const access = this.state('access', 'edge');
     if (access?.kind === 'access') return access.peers.some(({ product }) => product === 'skupper-router');
     const link = this.state('link', 'to-hub');
     return link?.kind === 'link' && link.status === 'up';

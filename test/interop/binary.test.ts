@@ -1,0 +1,69 @@
+/** The executable with documents, once as the edge and once as the hub of a skupper-router. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { eventually } from '../support/eventually.ts';
+import { connector, edge, hub, listener, newNetwork } from '../support/network.ts';
+import { Skiff } from '../support/skiff.ts';
+import { bulk, closeSockets, connect, echo, exchange, freePort, untilAccepting } from '../support/tcp.ts';
+import { available, SkupperRouter } from './skupper-router.ts';
+
+const test = suite('the executable and skupper-router');
+const OCTETS = 10_000_000;
+
+test.after.each(async () => {
+  await closeSockets();
+  await Skiff.stopAll();
+  await SkupperRouter.stopAll();
+});
+
+/** A server at each end, reached from the other. */
+async function exchangeBothWays(site: Skiff, router: SkupperRouter): Promise<void> {
+  const server = await echo();
+  const [here, there] = [await freePort(), await freePort()];
+  await site.apply(connector('near', server.port), listener('far', here));
+  await router.create('tcpConnector', 'far', server.port);
+  await router.create('tcpListener', 'near', there);
+  await site.until('Listener', 'far', 'Ready');
+  await site.until('Connector', 'near', 'Ready');
+  for (const port of [here, there]) {
+    await untilAccepting(port);
+    assert.is(await exchange(port, 'hello'), 'hello');
+    const { sent, received } = await bulk(await connect(port), OCTETS);
+    assert.is(received, sent);
+  }
+}
+
+test('an edge of ours at its hub', async () => {
+  const network = await newNetwork();
+  const router = new SkupperRouter({
+    id: 'theirs',
+    mode: 'interior',
+    credentials: network.ca.issue({ commonName: 'theirs', hosts: [network.host] }),
+    normalPort: await freePort(),
+    edgePort: network.edgePort,
+  });
+  await router.start();
+  const site = await Skiff.run({ documents: edge(network, 'store') });
+  await site.until('Link', 'to-hub', 'Ready');
+  await exchangeBothWays(site, router);
+});
+
+test('its edge at a hub of ours', async () => {
+  const network = await newNetwork();
+  const site = await Skiff.run({ documents: hub(network) });
+  const router = new SkupperRouter({
+    id: 'theirs',
+    mode: 'edge',
+    credentials: network.ca.issue({ commonName: 'theirs' }),
+    normalPort: await freePort(),
+    edgePort: network.edgePort,
+  });
+  await router.start();
+  await eventually('the edge is at the hub', async () => {
+    const { status } = await site.get('RouterAccess', 'uplinks');
+    return JSON.stringify(status).includes('theirs');
+  });
+  await exchangeBothWays(site, router);
+});
+
+if (available()) test.run();
