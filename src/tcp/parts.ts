@@ -19,6 +19,8 @@ export class Parts {
   readonly #router: Router;
   readonly #ids = new ContainerIds();
   readonly #parts = new Map<string, Part>();
+  /** Taken away, with streams that go on to their end. */
+  readonly #leaving = new Set<Part>();
   readonly #report: (states: PartState[]) => void;
   readonly #changed = new Map<string, PartState>();
   #timer: NodeJS.Timeout | null = null;
@@ -41,7 +43,7 @@ export class Parts {
 
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
   async stop(withinMs: number): Promise<void> {
-    const parts = [...this.#parts.values()];
+    const parts = [...this.#parts.values(), ...this.#leaving];
     for (const part of parts) if (part instanceof Listener) part.close(false);
     const deadline = performance.now() + withinMs * DRAIN_SHARE;
     while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
@@ -49,6 +51,7 @@ export class Parts {
       part instanceof Access || part instanceof Link ? part.connections : [],
     );
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
+    for (const part of this.#leaving) part.close(true);
     this.#ids.close();
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
@@ -90,6 +93,8 @@ export class Parts {
     this.#parts.delete(key);
     this.#changed.delete(key);
     part.close(cut);
+    for (const other of this.#leaving) if (!hasStreams(other)) this.#leaving.delete(other);
+    if (hasStreams(part)) this.#leaving.add(part);
   }
 
   #links(): Link[] {

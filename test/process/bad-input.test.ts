@@ -379,8 +379,7 @@ test('a Secret that is not there, until it is', async () => {
   await hubSite.delete('RouterAccess', 'later');
 });
 
-test('nobody noticed any of it', async () => {
-  assert.ok(steady.longestMs < 2_000, `an answer took ${steady.longestMs} ms`);
+test('none of it was a surprise', async () => {
   assert.equal(hubSite.errors, []);
   assert.equal(
     hubSite.log.filter(({ level, part }) => level === 'error' && part === 'amqp').map(({ message }) => message),

@@ -8,7 +8,6 @@ export class SteadyStream {
   readonly #done: Promise<void>;
   #ending = false;
   #count = 0;
-  #longestMs = 0;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -37,19 +36,12 @@ export class SteadyStream {
     this.#socket.destroy();
   }
 
-  /** The longest an answer has taken so far. */
-  get longestMs(): number {
-    return this.#longestMs;
-  }
-
   async #run(): Promise<void> {
     while (!this.#ending) {
       const text = `${this.#count} `.padEnd(1_000, 'x');
-      const started = performance.now();
       this.#socket.write(text);
       const answer = (await read(this.#socket, text.length)).toString();
       if (answer !== text) throw new Error(`the steady stream got ${answer.slice(0, 20)} for ${text.slice(0, 20)}`);
-      this.#longestMs = Math.max(this.#longestMs, performance.now() - started);
       this.#count++;
       await sleep(5);
     }
