@@ -1,8 +1,9 @@
 /** The results as a table for people. */
 import type { Case, Metric } from './bench.ts';
 import { QUIET } from './patience.ts';
-import { type CaseResult, ratio, series } from './statistics.ts';
+import { type CaseResult, median, ratio, series } from './statistics.ts';
 import { SITES, type SystemName } from './systems/system.ts';
+import type { Check } from './targets.ts';
 
 /** Rounds that differ by more than this tell little. */
 const NOISY_SPREAD = 0.5;
@@ -75,10 +76,28 @@ function rangeOf(values: number[]): string {
   return `${Math.min(...values).toFixed(2)}–${Math.max(...values).toFixed(2)}`;
 }
 
-export function printTable(rows: string[][]): void {
+function printTable(rows: string[][]): void {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   for (const row of rows) {
     const cells = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])));
     console.log(`  ${cells.join('  ')}`);
   }
+}
+
+/** Prints how the targets were met; gives the exit code. */
+export function printChecks(checks: Check[]): number {
+  console.log('\nTargets');
+  printTable([
+    ['', 'metric', 'target', 'found', 'rounds', 'verdict'],
+    ...checks.map((each) => [
+      each.case,
+      each.metric,
+      each.target,
+      each.rounds ? median(each.rounds).toFixed(2) : '',
+      each.rounds ? rangeOf(each.rounds) : '',
+      each.verdict,
+    ]),
+  ]);
+  if (checks.some(({ verdict }) => verdict === 'missed')) return 1;
+  return checks.length > 0 && checks.every(({ verdict }) => verdict === 'met') ? 0 : 2;
 }

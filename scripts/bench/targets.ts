@@ -31,8 +31,8 @@ export interface Check {
   case: string;
   metric: string;
   target: string;
-  median: number | null;
-  range: [number, number] | null;
+  /** What was found in each round; null when nothing was. */
+  rounds: number[] | null;
   verdict: Verdict;
 }
 
@@ -47,12 +47,11 @@ function checkOne({ metric, against, atLeast, atMost }: Target, result: CaseResu
     against === 'itself' ? series(result, 'skiff', metric) : ratio(result, 'skiff', 'skupper-router', metric);
   const limit = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
   const target = against === 'itself' ? limit : `${limit}×`;
-  if (!found) return { case: result.name, metric, target, median: null, range: null, verdict: 'not measured' };
+  if (!found) return { case: result.name, metric, target, rounds: null, verdict: 'not measured' };
   const good = (value: number) => value >= (atLeast ?? -Infinity) && value <= (atMost ?? Infinity);
   const agreeing = found.rounds.filter(good).length;
   // A median that the rounds do not agree on may be chance, unless most of them do.
   const share = agreeing / found.rounds.length;
   const verdict = share >= 0.75 ? 'met' : share <= 0.25 ? 'missed' : 'unclear';
-  const range: [number, number] = [Math.min(...found.rounds), Math.max(...found.rounds)];
-  return { case: result.name, metric, target, median: found.median, range, verdict };
+  return { case: result.name, metric, target, rounds: found.rounds, verdict };
 }
