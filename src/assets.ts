@@ -52,7 +52,7 @@ function loadAddon(): unknown {
       }
     }
   }
-  throw new SkiffError('addon_not_loaded', `SQLite could not be loaded (${failures.join('; ')})`, {
+  throw new SkiffError('addon-not-loaded', `SQLite could not be loaded (${failures.join('; ')})`, {
     hint: 'Set TMPDIR to a writable directory that is not mounted noexec.',
   });
 }

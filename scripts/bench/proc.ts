@@ -1,6 +1,6 @@
 /** What Linux says of processes and of the machine, under /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, getPriority } from 'node:os';
 
 /** The unit of /proc's times: fixed by Linux's interface with programs, whatever the kernel's own tick. */
 const TICKS_PER_SECOND = 100;
@@ -38,7 +38,10 @@ export function residentMegabytes(pid: number): number {
   return match ? (Number(match[1]) * 1_024) / 1e6 : 0;
 }
 
-/** CPU-seconds of the whole machine: those that processes used or its host took away from it, and those unused. */
+/**
+ * CPU-seconds of the whole machine: those that processes used or its host took away from it, and those unused. What
+ * runs at a lower priority than we do gives way to us, so it counts as neither.
+ */
 function machineSeconds(): { used: number; unused: number } {
   const [user, nice, system, idle, wait, , , steal] = readFileSync('/proc/stat', 'utf8')
     .split('\n', 1)[0]
@@ -46,7 +49,8 @@ function machineSeconds(): { used: number; unused: number } {
     .split(/\s+/)
     .slice(1)
     .map(Number);
-  return { used: (user + nice + system + steal) / TICKS_PER_SECOND, unused: (idle + wait) / TICKS_PER_SECOND };
+  const giveWay = getPriority() > 0 ? 0 : nice;
+  return { used: (user + nice - giveWay + system + steal) / TICKS_PER_SECOND, unused: (idle + wait) / TICKS_PER_SECOND };
 }
 
 /** Live children of this process and of its children. */

@@ -47,7 +47,7 @@ const BY_CODE: Record<string, Wording> = {
   },
   HOSTNAME_MISMATCH: { code: 'hostname-mismatch', message: 'the certificate is not made out for that host' },
   ERR_SSL_WRONG_VERSION_NUMBER: { code: 'not-tls', message: 'the other side does not speak TLS' },
-  ERR_SSL_HTTP_REQUEST: { code: 'not-tls', message: 'an HTTP client on a TLS port' },
+  ERR_SSL_HTTP_REQUEST: { code: 'not-tls', message: 'it speaks HTTP where TLS is expected' },
   ERR_SSL_PACKET_LENGTH_TOO_LONG: { code: 'not-tls', message: 'the other side does not speak TLS' },
   ERR_SSL_UNSUPPORTED_PROTOCOL: { code: 'tls-version', message: 'the other side offers only TLS older than 1.2' },
   // What the peer says of us. In TLS 1.3 it says so once the connection stands.
@@ -127,10 +127,11 @@ const PERMANENT = new Set([
   'no-certificate',
   'certificate-refused',
   'authentication-failed',
-  'link-refused',
 ]);
 
-/** `host:port`, with brackets around an IPv6 address. */
+/** `host:port`, with brackets around an IPv6 address, and mapped IPv4 addresses as what they are. */
 export function hostPort(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  // A socket that takes both families shows IPv4 peers as mapped addresses.
+  const plain = host.startsWith('::ffff:') && host.includes('.') ? host.slice(7) : host;
+  return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
 }

@@ -126,8 +126,12 @@ export class Access {
         (peer, open) => this.#welcome(peer, open, accepted),
         (peer, error) => this.#gone(peer, error, accepted),
       );
-    if (role === 'inter-router')
-      return new RefusedRouter(this.#router, (peer, error) => this.#gone(peer, error, accepted));
+    if (role === 'inter-router') {
+      return new RefusedRouter(this.#router, {
+        onRefused: (reason) => this.#refused({ code: 'not-supported', message: reason }, accepted.from),
+        onGone: (peer, error) => this.#gone(peer, error, accepted),
+      });
+    }
     return new EdgePeer(this.#router, {
       onOpened: (peer, open) => {
         this.#ids.claim(open.containerId, peer, accepted.certificate, (refusal) => {
@@ -254,24 +258,30 @@ class WelcomedClient extends ClientPeer {
   }
 }
 
+interface RefusedRouterHooks {
+  onRefused(reason: string): void;
+  onGone(peer: Peer, error: SkiffError | null): void;
+}
+
 /** An interior router at our inter-router port: told, in words, that such links are not taken yet. */
 class RefusedRouter extends Peer {
   override readonly isRouter = true;
-  readonly #gone: (peer: Peer, error: SkiffError | null) => void;
+  readonly #hooks: RefusedRouterHooks;
 
-  constructor(router: Router, gone: (peer: Peer, error: SkiffError | null) => void) {
+  constructor(router: Router, hooks: RefusedRouterHooks) {
     super(router);
-    this.#gone = gone;
+    this.#hooks = hooks;
   }
 
   protected override onOpened(open: Open): void {
     const reason = `links between interior routers are not supported yet; ${open.containerId} may link as an edge`;
+    this.#hooks.onRefused(reason);
     this.connection.refuse(new AmqpError(Condition.notImplemented, reason));
   }
 
   protected override onWantsToReceive(): void {}
 
   override onClosed(error: SkiffError | null): void {
-    this.#gone(this, error);
+    this.#hooks.onGone(this, error);
   }
 }

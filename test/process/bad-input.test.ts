@@ -174,7 +174,7 @@ test('a client without TLS on a port with TLS, and the other way round', async (
   const http = new RawPeer(net.connect({ host: network.host, port: network.edgePort }));
   http.raw(Buffer.from('GET / HTTP/1.1\r\nHost: hub\r\n\r\n'));
   await eventually('the HTTP client is cut', () => http.closed);
-  await untilRefused('not-tls', /an HTTP client on a TLS port/);
+  await untilRefused('not-tls', /it speaks HTTP where TLS is expected/);
   const plain = new RawPeer(net.connect({ host: network.host, port: network.edgePort }));
   plain.raw(SASL_HEADER);
   await eventually('the plain client is cut', () => plain.closed);

@@ -157,6 +157,7 @@ test('an edge that dials the inter-router port is told what is taken there', asy
     refused.status.message,
     /links between interior routers are not supported yet; lost-10570000 may link as an edge/,
   );
+  await untilRefused(/lost-10570000 may link as an edge/);
   await lost.stop();
 });
 

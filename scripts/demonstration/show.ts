@@ -5,9 +5,9 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { command, fetchHash, fetchText, freePorts, isRefused, sound, talk } from './demo-clients.ts';
-import { hostPort, hubDocuments, type Place, type Ports, storeDocuments } from './demo-documents.ts';
-import { Service, until } from './demo-processes.ts';
+import { command, fetchHash, fetchText, freePorts, isRefused, sound, talk } from './clients.ts';
+import { hostPort, hubDocuments, type Place, type Ports, storeDocuments } from './documents.ts';
+import { Service, until } from './processes.ts';
 
 const fileOctets = 100_000_000;
 
@@ -44,7 +44,7 @@ export class Demo {
     this.#root = root;
     this.#skiff = skiff;
     this.#given = given;
-    const script = join(root, 'scripts/demo-services.ts');
+    const script = join(root, 'scripts/demonstration/services.ts');
     const service = (name: string, program: string, ...args: string[]) =>
       new Service(this.directory, name, program, args);
     this.hub = service('hub', skiff, 'run', '--data', this.data.hub);

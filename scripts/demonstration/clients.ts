@@ -3,8 +3,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import type { Place } from './demo-documents.ts';
-import { Fatal } from './demo-processes.ts';
+import type { Place } from './documents.ts';
+import { Fatal } from './processes.ts';
 
 /** Proxies are for other networks: these addresses are all on this machine. */
 const withoutProxies = Object.fromEntries(

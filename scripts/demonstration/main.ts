@@ -7,10 +7,10 @@ import { writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { connectFailure, hasCurl } from './demo-clients.ts';
-import { type Place, shopListener } from './demo-documents.ts';
-import { Service } from './demo-processes.ts';
-import { Demo, since } from './demo-show.ts';
+import { connectFailure, hasCurl } from './clients.ts';
+import { type Place, shopListener } from './documents.ts';
+import { Service } from './processes.ts';
+import { Demo, since } from './show.ts';
 
 const usage = `usage: scripts/demo [--service HOST:PORT] [--keep]
 
@@ -21,7 +21,7 @@ Runs a hub and a store on this machine, and shows what they carry for each other
   -h, --help           show this
 `;
 
-const root = join(import.meta.dirname, '..');
+const root = join(import.meta.dirname, '../..');
 const skiff = join(root, 'dist/skiff');
 
 interface Options {

@@ -1,6 +1,6 @@
 /**
- * The two services of the demo, each a process of its own: `demo-services.ts shop FILE`, the hub's HTTP server with a
- * page and a large file, and `demo-services.ts printer DIR`, the store's TCP server, which sends back what it gets.
+ * The two services of the demo, each a process of its own: `services.ts shop FILE`, the hub's HTTP server with a
+ * page and a large file, and `services.ts printer DIR`, the store's TCP server, which sends back what it gets.
  * The first line on stdout says on which port: `{"event":"ready","port":N}`.
  */
 import { createReadStream, statSync } from 'node:fs';
