@@ -50,7 +50,10 @@ function machineSeconds(): { used: number; unused: number } {
     .slice(1)
     .map(Number);
   const giveWay = getPriority() > 0 ? 0 : nice;
-  return { used: (user + nice - giveWay + system + steal) / TICKS_PER_SECOND, unused: (idle + wait) / TICKS_PER_SECOND };
+  return {
+    used: (user + nice - giveWay + system + steal) / TICKS_PER_SECOND,
+    unused: (idle + wait) / TICKS_PER_SECOND,
+  };
 }
 
 /** Live children of this process and of its children. */
