@@ -11,9 +11,7 @@ import { ACCEPTED, type Attach, type Open } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
-import { addressKey } from './addresses.ts';
 import type { InboundLink } from './inbound.ts';
-import { LinkConsumer } from './outbound.ts';
 import { Peer } from './peer.ts';
 import type { Router } from './router.ts';
 
@@ -63,19 +61,8 @@ export class EdgePeer extends Peer {
       this.#attachDownlink(session, attach, address);
     } else if (address === ADDRESS_TRACKING) {
       this.#attachTracking(session, attach);
-    } else if (attach.source?.dynamic) {
-      const reply = this.router.newReplyAddress();
-      this.#attachConsumer(session, attach, reply.key, reply.address);
-    } else if (!address) {
-      session.refuse(attach, new AmqpError(Condition.invalidField, 'a receiver without a source address'));
     } else {
-      const key = addressKey(address, this.router.id);
-      if (key.startsWith('M')) this.#attachConsumer(session, attach, key);
-      else
-        session.refuse(
-          attach,
-          new AmqpError(Condition.unauthorizedAccess, `an edge may not receive from ${address.slice(0, 256)}`),
-        );
+      this.acceptSubscription(session, attach);
     }
   }
 
@@ -125,20 +112,7 @@ export class EdgePeer extends Peer {
       );
       return;
     }
-    this.#attachConsumer(session, attach, `H${this.#id}`);
-  }
-
-  #attachConsumer(session: Session, attach: Attach, key: string, address?: string): void {
-    const { addresses } = this.router;
-    let consumer: LinkConsumer | null = null;
-    const sender = this.acceptSender(
-      session,
-      attach,
-      { onDetached: () => consumer && addresses.removeConsumer(key, consumer) },
-      address,
-    );
-    consumer = new LinkConsumer(this, sender);
-    addresses.addConsumer(key, consumer);
+    this.addConsumer(session, attach, `H${this.#id}`);
   }
 
   #attachTracking(session: Session, attach: Attach): void {

@@ -5,8 +5,10 @@ import type { Receiver, Sender } from '../amqp/link.ts';
 import { type Attach, type Open, terminus } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
+import { addressKey } from './addresses.ts';
 import { SHARED_SESSION_WINDOW } from './connections.ts';
 import { InboundLink } from './inbound.ts';
+import { LinkConsumer } from './outbound.ts';
 import type { Router } from './router.ts';
 import { StreamingLinks } from './streaming-links.ts';
 
@@ -118,6 +120,34 @@ export abstract class Peer implements ConnectionHandler {
       expiryPolicy: attach.target?.expiryPolicy ?? 'session-end',
     };
     return session.acceptSender(attach, { source, target }, handler);
+  }
+
+  /** Lets the peer receive from an address: a mobile one, or a reply address made for it (a dynamic source). */
+  protected acceptSubscription(session: Session, attach: Attach): void {
+    const reply = attach.source?.dynamic ? this.router.newReplyAddress() : null;
+    const address = reply?.address ?? attach.source?.address ?? null;
+    if (address === null || address === '') {
+      session.refuse(attach, new AmqpError(Condition.invalidField, 'a receiver without a source address'));
+      return;
+    }
+    const key = reply?.key ?? addressKey(address, this.router.id);
+    if (!reply && !key.startsWith('M')) {
+      const reason = `only the router itself may receive from ${address.slice(0, 256)}`;
+      session.refuse(attach, new AmqpError(Condition.unauthorizedAccess, reason));
+      return;
+    }
+    this.addConsumer(session, attach, key, address);
+  }
+
+  /** Makes the peer's receiver a consumer of the address with this key, for as long as it is attached. */
+  protected addConsumer(session: Session, attach: Attach, key: string, address?: string): void {
+    const { addresses } = this.router;
+    let consumer: LinkConsumer | null = null;
+    const onDetached = (): void => {
+      if (consumer) addresses.removeConsumer(key, consumer);
+    };
+    consumer = new LinkConsumer(this, this.acceptSender(session, attach, { onDetached }, address));
+    addresses.addConsumer(key, consumer);
   }
 
   /** A link by which the peer sends has begun. */
