@@ -227,11 +227,6 @@ export class Skiff {
     return descriptorsOf(this.pid);
   }
 
-  /** How many sockets it has open. */
-  sockets(): number {
-    return this.descriptors().filter((target) => target.startsWith('socket:')).length;
-  }
-
   /** Octets of memory in use. */
   memory(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
