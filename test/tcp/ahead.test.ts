@@ -1,0 +1,103 @@
+/** How far a client's octets may run ahead of the answer to its stream, and what an end that comes late does not undo. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { IncomingDelivery } from '../../src/amqp/delivery.ts';
+import { MODIFIED_FAILED } from '../../src/amqp/performatives.ts';
+import { Chunk } from '../../src/net/chunk.ts';
+import type { Arrival, Consumer, Sink, Source } from '../../src/router/forwarding.ts';
+import { InboundLink } from '../../src/router/inbound.ts';
+import type { Peer } from '../../src/router/peer.ts';
+import type { ListenerState } from '../../src/router/protocol.ts';
+import { Router } from '../../src/router/router.ts';
+import { openingOf } from '../../src/tcp/encapsulation.ts';
+import { Listener } from '../../src/tcp/listener.ts';
+import { eventually, sleep } from '../support/eventually.ts';
+import { closeSockets, connect } from '../support/tcp.ts';
+
+test.after(closeSockets);
+
+function newRouter(): Router {
+  return new Router({ id: 'hub', mode: 'interior', siteId: 'x', siteName: 'hub', version: '0' });
+}
+
+/** Takes whatever is sent to an address, and counts. */
+class Taker implements Consumer, Sink {
+  readonly via = null;
+  readonly outstanding = 0;
+  readonly blocked = false;
+  arrival: Arrival | null = null;
+  source: Source | null = null;
+  octets = 0;
+  ended = false;
+  aborted = false;
+
+  deliver(arrival: Arrival, source: Source): Sink {
+    this.arrival = arrival;
+    this.source = source;
+    arrival.first.release();
+    return this;
+  }
+
+  write(chunk: Chunk): void {
+    this.octets += chunk.length;
+    chunk.release();
+  }
+
+  end(): void {
+    this.ended = true;
+  }
+
+  abort(): void {
+    this.aborted = true;
+  }
+}
+
+test('one read of a client goes ahead of the answer, and its end does not', async () => {
+  const router = newRouter();
+  const far = new Taker();
+  router.addresses.addConsumer('Mecho', far);
+  let state: ListenerState | null = null;
+  const config = { kind: 'listener', name: 'echo', routingKey: 'echo', host: '127.0.0.1', port: 0 } as const;
+  const listener = new Listener(config, router, (now) => {
+    state = now;
+  });
+  await listener.settled;
+  const client = await connect((state as unknown as ListenerState).port as number);
+  const octets = 300_000;
+  client.end(Buffer.alloc(octets));
+  await eventually('the first octets have come', () => far.octets > 0);
+  await sleep(200);
+  // As many as fit a few of the buffers that skupper-router writes at once when its server's connection stands.
+  assert.ok(far.octets <= 16 * 1024, `${far.octets} octets`);
+  assert.not.ok(far.ended);
+
+  const answer: Source = { onOutcome() {}, onWritable() {} };
+  const sink = router.route(openingOf(far.arrival?.head.replyTo as string, null), answer);
+  await eventually('the rest has come', () => far.ended);
+  assert.is(far.octets, octets);
+  sink?.end(false);
+  far.source?.onOutcome({ outcome: 'accepted' }, true);
+  client.resume();
+  await eventually('the stream is over', () => listener.connectionsOpen === 0);
+  listener.close(true);
+});
+
+test('a stream that has come whole is not taken back by its sender', () => {
+  for (const complete of [false, true]) {
+    const router = newRouter();
+    const far = new Taker();
+    router.addresses.addConsumer('Mecho', far);
+    const link = new InboundLink({ router, isRouter: true } as unknown as Peer, null);
+    const delivery = { complete: false, aborted: false, remoteSettled: false, context: null, update() {} };
+    const take = (chunk: Chunk | null): void => link.onTransfer(delivery as unknown as IncomingDelivery, chunk);
+    const { first } = openingOf('echo', null);
+    take(first);
+    take(new Chunk(Buffer.from('octets'), 0, 6));
+    delivery.complete = complete;
+    if (complete) take(null);
+    link.onSettled(delivery as unknown as IncomingDelivery, MODIFIED_FAILED);
+    assert.equal([far.octets, far.ended, far.aborted], [6, complete, !complete]);
+  }
+});
+
+test.run();
