@@ -1,7 +1,7 @@
 /** The way out over AMQP: a consumer behind a link, and the sink of one delivery on it. */
 import type { OutgoingDelivery, OutgoingDeliveryHandler } from '../amqp/delivery.ts';
 import type { Sender } from '../amqp/link.ts';
-import { AnnotationFlag, type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
+import { type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
 import { type DeliveryState, isTerminal, MODIFIED_FAILED, RELEASED } from '../amqp/performatives.ts';
 import { Chunk } from '../net/chunk.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from './forwarding.ts';
@@ -133,7 +133,8 @@ function annotate(arrival: Arrival, router: Router): Chunk {
   const { head, first } = arrival;
   const before = head.annotations;
   const annotations: RouterAnnotations = {
-    flags: before?.flags ?? (arrival.complete ? 0 : AnnotationFlag.streaming),
+    // A client's message is no stream, even if it is forwarded before it is whole.
+    flags: before?.flags ?? 0,
     toOverride: before?.toOverride ?? (arrival.byLink ? arrival.address : null),
     ingress: router.isEdge ? null : (before?.ingress ?? `0/${router.id}`),
     trace: router.isEdge ? [] : [...(before?.trace ?? []), `0/${router.id}`],

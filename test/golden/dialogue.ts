@@ -271,12 +271,13 @@ export function bodyOf(delivery: DeliverySeen): Buffer {
   return delivery.octets.subarray(bodyStart(delivery));
 }
 
-/** The sections of a message without router annotations; of a stream, those in front of its own octets. */
+/** The sections of a message without router annotations: of a stream, or of a part of a message, those that are whole. */
 export function sectionsOf(delivery: DeliverySeen): Buffer {
-  const { head, octets } = delivery;
+  const { head, octets, complete, aborted } = delivery;
+  if (!head) return octets.subarray(0, 0);
   const start = bodyStart(delivery);
-  const stream = start > (head?.bodyStart ?? octets.length);
-  return octets.subarray(head?.bareStart ?? 0, stream ? start : octets.length);
+  const partial = !complete || aborted;
+  return octets.subarray(head.bareStart, start > head.bodyStart || partial ? start : octets.length);
 }
 
 /**

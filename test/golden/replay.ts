@@ -7,6 +7,7 @@
 import net, { type Socket } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { uint, ushort } from '../../src/amqp/codec.ts';
+import type { OutgoingDelivery } from '../../src/amqp/delivery.ts';
 import { readBody } from '../../src/amqp/message.ts';
 import {
   type DeliveryState,
@@ -17,7 +18,8 @@ import {
   saslOutcome,
 } from '../../src/amqp/performatives.ts';
 import { AMQP_HEADER, SASL_HEADER } from '../../src/amqp/sasl.ts';
-import { rawFrame, until } from '../amqp/loopback.ts';
+import { MESH_DISCOVERY } from '../../src/router/edge-peer.ts';
+import { chunkOf, rawFrame, until } from '../amqp/loopback.ts';
 import {
   type Frame,
   FrameReader,
@@ -44,6 +46,8 @@ const ABSENT = field(null);
 /** Channels on which the played side answers sessions of ours; the recordings have none as high. */
 const FIRST_ANSWER = 0x1000;
 const WINDOW = 0x2000;
+/** Octets of a body that are enough to recognise it. */
+const BODY_BEGINS = 8;
 const TRACKING = '_$qd.edge_addr_tracking';
 
 /** A client's connection: the stream that opens it, and the one that answers. */
@@ -59,7 +63,6 @@ export interface Outcome {
   ours: Record<string, unknown>;
   live: Dialogue;
   recording: Dialogue;
-  /** Links and sessions ended with an error, or the connection. */
   close(): Promise<void>;
 }
 
@@ -97,6 +100,8 @@ class Player {
   #socket: Socket | null = null;
   #server: net.Server | null = null;
   #lastAnswer = FIRST_ANSWER;
+  /** Messages of plain clients that were begun, and octets of the recorded ones that were sent. */
+  readonly #messages = new Map<string, { outgoing: OutgoingDelivery; sent: number }>();
   /** Messages that plain receivers of our router should have got, and not settled. */
   readonly #unsettled = new Map<string, number>();
 
@@ -115,9 +120,8 @@ class Player {
     await this.#prepare();
     for (const { side, frame } of this.#frames) {
       const event = this.#recorded.take(side, frame);
-      if (event.link && isVanflow(event.link.key) && (side === this.#ours || !this.#live.links.has(event.link.key))) {
-        if (side === this.#ours || event.link.initiator === this.#ours) continue;
-      }
+      const { link } = event;
+      if (link && isVanflow(link.key) && (side === this.#ours || link.initiator === this.#ours)) continue;
       if (side === this.#theirs) {
         if (event.first && event.delivery) await this.#admit(event.delivery);
         this.#play(event);
@@ -335,7 +339,7 @@ class Player {
   async #prompt(event: Event): Promise<void> {
     const { frame, link, delivery } = event;
     const begun = frame.type === 'attach' && link?.stream && this.#whole.links.get(link.key)?.deliveries[0];
-    if (begun && link.sender === this.#ours) await this.#open(begun);
+    if (begun && link.sender === this.#ours) await (this.#plain ? this.#begin(begun) : this.#open(begun));
     else if (frame.type === 'attach' && link && isAddress(link) && link.initiator === this.#ours)
       await this.#offer(link, true);
     else if (frame.type === 'detach' && link && isAddress(link) && link.initiator === this.#ours) {
@@ -346,9 +350,8 @@ class Player {
       for (const each of event.deliveries ?? []) await this.#promptOutcome(each, frame.body.state);
     else if (frame.type === 'transfer' && delivery && link) {
       if (link.address === TRACKING) await this.#promptTracking(delivery);
+      else if (this.#plain) await this.#promptMessage(event, delivery);
       else if (link.stream) await this.#promptStream(event, delivery);
-      else if (this.#plain && link.address !== '_$qd.mesh_discovery' && event.complete)
-        await this.#site.send(link.address, delivery.octets.subarray(delivery.head?.bareStart ?? 0));
     }
   }
 
@@ -377,11 +380,36 @@ class Player {
     if (!isTerminal(state)) return;
     const address = delivery.link.address ?? delivery.head?.to ?? '';
     if (this.#plain && delivery.link.sender === this.#theirs && this.#site.receives(address)) {
-      await this.#site.settle(address, state, { annotations: false });
+      await this.#site.settle(address, state as DeliveryState);
       this.#unsettled.set(address, (this.#unsettled.get(address) ?? 1) - 1);
     }
     const exchange = this.#exchanges.get(delivery.head?.replyTo ?? delivery.head?.to ?? '');
     if (exchange && state?.outcome === 'modified') await this.#reset(exchange);
+  }
+
+  /** Begins a message of a plain client: with its head, when it is one that is forwarded before it is whole. */
+  async #begin({ key, link, head, octets }: DeliverySeen, complete = false): Promise<void> {
+    if (!head) return;
+    const outgoing = await this.#site.send(link.stream ? head.to : link.address);
+    const sent = complete ? head.bareStart : head.bodyStart + BODY_BEGINS;
+    if (!complete) outgoing.write(chunkOf(octets.subarray(head.bareStart, sent)));
+    this.#messages.set(key, { outgoing, sent });
+  }
+
+  /** A message of a plain client, which may be told in parts, and taken back. */
+  async #promptMessage({ first, complete }: Event, delivery: DeliverySeen): Promise<void> {
+    const { key, head, octets, aborted } = delivery;
+    if (!head || delivery.link.address === MESH_DISCOVERY) return;
+    if (first && !this.#messages.has(key)) await this.#begin(delivery, complete);
+    const message = this.#messages.get(key);
+    if (!message) return;
+    const { outgoing } = message;
+    const rest = octets.length > message.sent ? chunkOf(octets.subarray(message.sent)) : null;
+    message.sent = octets.length;
+    if (complete && aborted) outgoing.abort();
+    // A message that is whole leaves in one transfer: in two it would be a stream.
+    else if (complete) outgoing.end(false, rest);
+    else if (rest) outgoing.write(rest);
   }
 
   async #promptStream(event: Event, delivery: DeliverySeen): Promise<void> {

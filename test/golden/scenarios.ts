@@ -19,10 +19,11 @@ export const STREAMS = [
   'reused-link',
   'two-streams',
   'withdrawn',
+  'withdrawn-live',
 ];
 
 /** Messages of plain AMQP clients. */
-export const MESSAGES = ['modified', 'rejected', 'released'];
+export const MESSAGES = ['aborted', 'modified', 'rejected', 'released'];
 
 /** Compares what our router says with what the recorded router said in its place. */
 export async function compare(name: string, ours: Side): Promise<void> {

@@ -1,10 +1,12 @@
 /** A router of ours, without a control plane, among clients and servers that do as a recording says. */
 import net, { type Server, type Socket } from 'node:net';
-import rhea from 'rhea';
-import type { DeliveryState } from '../../src/amqp/performatives.ts';
+import { Connection } from '../../src/amqp/connection.ts';
+import type { OutgoingDelivery } from '../../src/amqp/delivery.ts';
+import type { Receiver, Sender } from '../../src/amqp/link.ts';
+import { type DeliveryState, terminus } from '../../src/amqp/performatives.ts';
 import type { PartConfig, PartState } from '../../src/router/protocol.ts';
 import { Parts } from '../../src/tcp/parts.ts';
-import { until } from '../amqp/loopback.ts';
+import { connectionOptions, Inbox, Outcomes, Recorder, until } from '../amqp/loopback.ts';
 
 const HOST = '127.0.0.1';
 
@@ -22,8 +24,9 @@ interface Backend {
 }
 
 interface PlainReceiver {
-  link: rhea.Receiver;
-  deliveries: rhea.Delivery[];
+  link: Receiver;
+  inbox: Inbox;
+  settled: number;
 }
 
 export class Site {
@@ -34,7 +37,8 @@ export class Site {
   readonly #served = new Set<string>();
   readonly #ends: End[] = [];
   readonly #receivers = new Map<string, PlainReceiver>();
-  #client: rhea.Connection | null = null;
+  readonly #senders = new Map<string | null, Sender>();
+  #client: Connection | null = null;
 
   constructor(id: string, mode: 'edge' | 'interior') {
     const identity = { id, mode, siteId: '00000000-0000-4000-8000-000000000001', siteName: id, version: '0' };
@@ -136,20 +140,16 @@ export class Site {
     const known = this.#receivers.get(address);
     if ((known !== undefined) === wanted) return;
     if (known) {
-      known.link.close();
+      known.link.detach();
       this.#receivers.delete(address);
       return;
     }
-    const link = (await this.#plainClient()).open_receiver({
-      source: address,
-      autoaccept: false,
-      autosettle: false,
-      credit_window: 100,
-    });
-    const receiver: PlainReceiver = { link, deliveries: [] };
-    link.on('message', (context: rhea.EventContext) => receiver.deliveries.push(context.delivery as rhea.Delivery));
-    this.#receivers.set(address, receiver);
-    await until(() => link.is_open(), `a receiver of ${address} is attached`);
+    const inbox = new Inbox();
+    const session = (await this.#plainClient()).openSession();
+    const link = session.openReceiver({ name: `to ${address}`, source: terminus(address), target: terminus() }, inbox);
+    link.setCapacity(100);
+    this.#receivers.set(address, { link, inbox, settled: 0 });
+    await until(() => inbox.attached, `a receiver of ${address} is attached`);
   }
 
   /** Whether a plain receiver is there. */
@@ -157,69 +157,59 @@ export class Site {
     return this.#receivers.has(address);
   }
 
-  /** The messages a plain receiver was given, once there are that many. */
-  async received(address: string, count: number): Promise<void> {
+  /** Waits until a plain receiver has that many messages it has not settled. */
+  async received(address: string, unsettled: number): Promise<void> {
     const receiver = this.#receivers.get(address);
-    await until(() => (receiver?.deliveries.length ?? 0) >= count, `${count} messages have come from ${address}`);
+    if (!receiver) return;
+    const { inbox } = receiver;
+    await until(
+      () => inbox.completed.length >= receiver.settled + unsettled,
+      `${unsettled} messages have come from ${address}`,
+    );
   }
 
   /** Has a plain receiver settle its oldest message. */
-  async settle(address: string, state: DeliveryState | null, info: { annotations: boolean }): Promise<void> {
+  async settle(address: string, state: DeliveryState): Promise<void> {
     await this.received(address, 1);
-    const delivery = this.#receivers.get(address)?.deliveries.shift();
-    if (state?.outcome === 'released') delivery?.release();
-    else if (state?.outcome === 'modified') {
-      const { deliveryFailed, undeliverableHere } = state;
-      const annotations = info.annotations ? { message_annotations: { note: 'golden' } } : {};
-      delivery?.modified({ delivery_failed: deliveryFailed, undeliverable_here: undeliverableHere, ...annotations });
-    } else if (state?.outcome === 'rejected') {
-      delivery?.reject({ condition: state.error?.condition ?? '', description: state.error?.description ?? '' });
-    } else delivery?.accept();
+    const receiver = this.#receivers.get(address);
+    if (receiver) receiver.inbox.completed[receiver.settled++]?.delivery.update(state, true);
   }
 
-  /** Sends a whole message as a plain client, by a link for its address or by an anonymous one. */
-  async send(address: string | null, octets: Buffer): Promise<void> {
-    const name = address ?? '';
-    let sender = this.#senders.get(name);
-    if (!sender) {
-      sender = (await this.#plainClient()).open_sender({ target: address === null ? {} : { address } });
-      this.#senders.set(name, sender);
-    }
-    const open = sender;
-    await until(() => open.sendable(), `the sender to ${name} has credit`);
-    open.send(octets, undefined, 0);
+  /** Begins a message of a plain client, on a link for its address or on an anonymous one. */
+  async send(address: string | null): Promise<OutgoingDelivery> {
+    await this.sender(address, true);
+    return (this.#senders.get(address) as Sender).send(false, new Outcomes());
   }
 
-  readonly #senders = new Map<string, rhea.Sender>();
-
-  /** Opens or closes a plain sender without sending. */
-  async sender(address: string, wanted: boolean): Promise<void> {
+  /** Attaches a plain sender, or closes it. */
+  async sender(address: string | null, wanted: boolean): Promise<void> {
     const known = this.#senders.get(address);
     if (known && !wanted) {
-      known.close();
+      known.detach();
       this.#senders.delete(address);
     } else if (!known && wanted) {
-      this.#senders.set(address, (await this.#plainClient()).open_sender({ target: { address } }));
+      const session = (await this.#plainClient()).openSession();
+      const options = { name: `from ${address}`, source: terminus(), target: terminus(address) };
+      this.#senders.set(address, session.openSender(options, { onDetached: () => {} }));
     }
   }
 
   async close(): Promise<void> {
-    this.#client?.close();
+    this.#client?.destroy();
     for (const { socket } of this.#ends) socket.destroy();
     for (const { server } of this.#backends.values()) server.close();
     await this.#parts.stop(100);
   }
 
-  async #plainClient(): Promise<rhea.Connection> {
+  async #plainClient(): Promise<Connection> {
     if (this.#client) return this.#client;
     const port = await this.access('normal');
-    const container = rhea.create_container({ id: 'plain' });
-    // What becomes of links is told in the frames that are compared.
-    for (const event of ['receiver_close', 'sender_close', 'receiver_error', 'sender_error', 'disconnected'])
-      container.on(event, () => {});
-    const client = container.connect({ host: HOST, port, reconnect: false });
+    const socket = net.connect({ host: HOST, port, noDelay: true, allowHalfOpen: true });
+    const recorder = new Recorder();
+    const client = new Connection(socket, connectionOptions({ hostname: HOST }), recorder);
+    recorder.connection = client;
     this.#client = client;
-    await until(() => client.is_open(), 'the plain client is connected');
+    await until(() => recorder.opened !== null, 'the plain client is connected');
     return client;
   }
 
