@@ -262,7 +262,7 @@ test('a client that asks for messages and does not read them', async () => {
   let sent = 0;
   const deadline = performance.now() + 2_000;
   while (performance.now() < deadline) {
-    if (sender.credit > 0) {
+    if (sender.link.sendable()) {
       sender.link.send({ body });
       sent++;
     } else await new Promise((resolve) => setTimeout(resolve, 10));
