@@ -1,5 +1,5 @@
 /**
- * An edge router on one of our accesses: the hub's side of an edge's uplink (`trace-edge-hubside.txt`). The edge attaches
+ * An edge router on one of our accesses: the hub's side of an edge's uplink (`capture-edge` in `test/fixtures/wire`). The edge attaches
  * a receiver for each address it consumes, a sender for each it produces, a downlink for its own addresses, and a
  * receiver on which it learns which of its produced addresses exist beyond it.
  */

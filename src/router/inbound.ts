@@ -105,7 +105,7 @@ class Inbound implements Source {
       return;
     }
     if (this.#sink) {
-      // What bounds a stream is its own window, kept end to end; the session's is for many of them (wire/README).
+      // What bounds a stream is its own window, kept end to end; the session's may be for many of them.
       if (this.#ownWindow) chunk?.disown();
       if (chunk) this.#sink.write(chunk);
     } else {

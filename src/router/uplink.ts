@@ -1,5 +1,5 @@
 /**
- * An edge's link to its interior router, seen from the edge (`trace-edge.txt`). While it is the active one, it carries an
+ * An edge's link to its interior router, seen from the edge (`capture-edge` in `test/fixtures/wire`). While it is the active one, it carries an
  * anonymous sender for everything the edge does not know, a downlink for the edge's own addresses, address tracking,
  * and a link for every address that local parts consume or produce.
  */

@@ -1,5 +1,5 @@
 /**
- * A TCP connection as two streams of messages, one each way, in skupper-router's manner (wire/README, `trace-edge*.txt`):
+ * A TCP connection as two streams of messages, one each way, in skupper-router's manner (recorded in `test/fixtures/wire`):
  * octets read from the socket go out as a delivery that ends with the socket's end of input, and a delivery that comes
  * in is written to the socket. The consuming end says how far it has written; the producing end reads no further
  * than a window ahead of that.
@@ -155,7 +155,7 @@ export abstract class TcpStream implements Sink, Source {
     if (this.#over || this.#inEnded) return;
     this.#inEnded = true;
     this.#inSettled ||= settled;
-    // A stream that ends settled while ours has not ended was given up: its socket is gone (`conn 3` of the trace).
+    // A stream that ends settled while ours has not ended was given up: its socket is gone (`capture-edge-cases`).
     if (settled && !this.#outEnded) {
       this.fail();
       return;
@@ -197,7 +197,7 @@ export abstract class TcpStream implements Sink, Source {
   #endOutput(): void {
     if (this.#outEnded || this.#over) return;
     this.#outEnded = true;
-    // When the other direction is finished, nothing is left to be told: the end is settled (reply of the trace).
+    // When the other direction is finished, nothing is left to be told: the end is settled (`capture-edge`).
     const settled = this.#inDone;
     this.#out?.end(settled);
     if (settled) this.#outDone = true;
