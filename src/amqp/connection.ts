@@ -615,7 +615,7 @@ export class Connection {
     discard(socket);
     const timer = setTimeout(() => socket.destroy(), CLOSE_TIMEOUT);
     socket.once('close', () => clearTimeout(timer));
-    socket.end();
+    this.outbox.end();
   }
 }
 

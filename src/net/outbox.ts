@@ -1,10 +1,11 @@
 /**
  * Everything a connection has to write: small frames are gathered in a slab, large payloads stay where they were read.
- * All of a poll's output leaves together, in one writev, from `setImmediate`.
+ * Small output of a poll leaves together, from `setImmediate`; large output as soon as it is there.
  */
 import type { Socket } from 'node:net';
 import { type Chunk, COPY_LIMIT } from './chunk.ts';
 import { type Slab, SMALL_SLAB, takeSlab } from './slab.ts';
+import { SocketWriter } from './writing.ts';
 
 /** What is private about a socket's handle; a TLS socket's has the TCP socket's as its parent. */
 interface WriteHandle {
@@ -21,7 +22,11 @@ interface Piece {
 }
 
 /** Octets waiting for the kernel above which producers are asked to wait. */
-const HIGH_WATER = 512 * 1024;
+const HIGH_WATER = 1024 * 1024;
+/** Octets that do not wait for the turn's end: what was just read is still in the processor's cache. */
+const FLUSH_AT = 60 * 1024;
+/** Octets up to which pieces are written together, which for TLS copies them. */
+const JOIN_LIMIT = 64 * 1024;
 /** Octets above which the peer is taken not to read at all: what may not wait has piled up this far. */
 const OVERFLOW = 16 * 1024 * 1024;
 
@@ -30,10 +35,14 @@ export class Outbox {
   onDrain: () => void = () => {};
   /** When octets last went to the socket, for idle timeouts (milliseconds, `performance.now`). */
   lastWrite = performance.now();
-  #socket: Socket;
+  readonly #socket: Socket;
+  readonly #writer: SocketWriter;
   #pieces: Piece[] = [];
   #queued = 0;
+  /** What the writer has. */
+  #underWay: Piece[] = [];
   #inFlight = 0;
+  #ending = false;
   #slab: Slab = takeSlab(SMALL_SLAB);
   #position = 0;
   #scheduled: NodeJS.Immediate | null = null;
@@ -46,6 +55,7 @@ export class Outbox {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#writer = new SocketWriter(socket, () => this.#onWritten());
   }
 
   /** Whether producers of payload should wait for `onDrain`. Control frames are written regardless. */
@@ -115,38 +125,13 @@ export class Outbox {
     this.#account(end - start);
   }
 
-  /** Writes what is gathered, at once. */
+  /** Writes what is gathered, as soon as what was written before it is with the kernel. */
   flush(): void {
     if (this.#scheduled) {
       clearImmediate(this.#scheduled);
       this.#scheduled = null;
     }
-    const pieces = this.#pieces;
-    if (pieces.length === 0) return;
-    this.#pieces = [];
-    const octets = this.#queued;
-    this.#queued = 0;
-    if (this.#socket.destroyed) {
-      release(pieces);
-      return;
-    }
-    this.lastWrite = performance.now();
-    if (this.#inFlight === 0) this.#progress = this.lastWrite;
-    this.#inFlight += octets;
-    const written = (): void => {
-      release(pieces);
-      this.#inFlight -= octets;
-      this.#progress = performance.now();
-      this.#drained();
-    };
-    if (pieces.length > 1) this.#socket.cork();
-    for (let index = 0; index < pieces.length; index++) {
-      const { buffer, start, end } = pieces[index] as Piece;
-      const view = buffer.subarray(start, end);
-      if (index === pieces.length - 1) this.#socket.write(view, written);
-      else this.#socket.write(view);
-    }
-    if (pieces.length > 1) this.#socket.uncork();
+    while (this.#pieces.length > 0 && !this.#writer.busy) this.#writeNext();
   }
 
   /**
@@ -173,9 +158,56 @@ export class Outbox {
     this.#slab.release();
   }
 
+  /** Closes, and ends the socket behind the last octet. */
+  end(): void {
+    this.close();
+    this.#ending = true;
+    this.#endWhenEmpty();
+  }
+
+  /** Gives the writer the next piece, with those behind it if they are small. */
+  #writeNext(): void {
+    const pieces = this.#pieces;
+    let count = 0;
+    let octets = 0;
+    do {
+      const { start, end } = pieces[count++] as Piece;
+      octets += end - start;
+    } while (count < pieces.length && octets + lengthOf(pieces[count] as Piece) <= JOIN_LIMIT);
+    const taken = pieces.splice(0, count);
+    this.#queued -= octets;
+    this.lastWrite = performance.now();
+    this.#progress = this.lastWrite;
+    this.#inFlight = octets;
+    this.#underWay = taken;
+    if (this.#writer.write(count === 1 ? viewOf(taken[0] as Piece) : taken.map(viewOf))) this.#settle();
+  }
+
+  #onWritten(): void {
+    this.#settle();
+    this.flush();
+    this.#endWhenEmpty();
+  }
+
+  /** What was under way is with the kernel, or lost with the socket. */
+  #settle(): void {
+    for (const { slab } of this.#underWay) slab?.release();
+    this.#underWay = [];
+    this.#inFlight = 0;
+    this.#drained();
+  }
+
+  #endWhenEmpty(): void {
+    if (this.#ending && this.#pieces.length === 0 && this.#inFlight === 0) this.#writer.end();
+  }
+
   #account(octets: number): void {
     this.#queued += octets;
     if (this.#queued + this.#inFlight > HIGH_WATER) this.#congested = true;
+    if (this.#queued >= FLUSH_AT) {
+      this.flush();
+      return;
+    }
     this.#scheduled ??= setImmediate(() => {
       this.#scheduled = null;
       this.flush();
@@ -189,6 +221,10 @@ export class Outbox {
   }
 }
 
-function release(pieces: Piece[]): void {
-  for (const piece of pieces) piece.slab?.release();
+function lengthOf({ start, end }: Piece): number {
+  return end - start;
+}
+
+function viewOf({ buffer, start, end }: Piece): Buffer {
+  return buffer.subarray(start, end);
 }

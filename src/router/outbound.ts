@@ -45,7 +45,7 @@ export class LinkConsumer implements Consumer {
   }
 }
 
-/** Octets of one delivery that never wait here: windows of 1 MiB, end to end or of a session, stop a source before. */
+/** Octets of one delivery that never wait here: a window of some MiB, end to end or of a session, stops a source before. */
 const MOST_WAITING = 64 * 1024 * 1024;
 
 /** One delivery on its way out. */

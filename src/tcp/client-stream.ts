@@ -14,12 +14,12 @@ export class ClientStream extends TcpStream implements Consumer {
   #replied = false;
 
   constructor(socket: Socket, router: Router, routingKey: string, done: (stream: ClientStream) => void) {
-    super();
+    super(socket);
     this.#router = router;
     this.#done = done;
     this.#reply = router.newReplyAddress();
     router.addresses.addConsumer(this.#reply.key, this);
-    this.attach(socket);
+    this.attach();
     const sink = router.route(
       openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }),
       this,

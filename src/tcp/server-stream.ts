@@ -1,5 +1,5 @@
 /** A stream that arrived for a connector: a connection to the server, whose answers go to the stream's reply address. */
-import net, { type Socket } from 'node:net';
+import net from 'node:net';
 import type { SkiffError } from '../errors.ts';
 import type { Chunk } from '../net/chunk.ts';
 import { hostPort, socketFailure } from '../net/failure.ts';
@@ -28,23 +28,22 @@ export class ServerStream extends TcpStream {
     router: Router,
     hooks: ServerStreamHooks,
   ) {
-    super();
+    const socket = net.connect({ host: target.host, port: target.port, allowHalfOpen: true });
+    super(socket);
     this.#router = router;
     this.#hooks = hooks;
     this.#replyTo = arrival.head.replyTo ?? '';
-    const socket = net.connect({ host: target.host, port: target.port, allowHalfOpen: true });
     const failed = (error: Error): void => {
       this.#hooks.onFailed(socketFailure(error, hostPort(target.host, target.port)));
       this.fail();
     };
-    this.socket = socket;
     this.receiveFrom(source, arrival.settled);
     if (body.length > 0) this.write(body);
     else body.release();
     socket.once('error', failed);
     socket.once('connect', () => {
       socket.off('error', failed);
-      this.#connected(socket);
+      this.#connected();
     });
   }
 
@@ -52,10 +51,10 @@ export class ServerStream extends TcpStream {
     this.#hooks.onOver(this);
   }
 
-  #connected(socket: Socket): void {
+  #connected(): void {
     if (this.over) return;
     this.#hooks.onConnected();
-    this.attach(socket);
+    this.attach();
     const sink = this.#router.route(openingOf(this.#replyTo, null), this);
     if (sink) this.sendTo(sink);
     else this.fail();

@@ -9,41 +9,51 @@ import { ACCEPTED, type DeliveryState, isTerminal, MODIFIED_FAILED } from '../am
 import type { Chunk } from '../net/chunk.ts';
 import { PayloadSlab, readInto } from '../net/reading.ts';
 import { reset } from '../net/reset.ts';
+import { SocketWriter } from '../net/writing.ts';
 import type { Sink, Source } from '../router/forwarding.ts';
+import { LARGEST_WINDOW, StreamWindow } from './window.ts';
 
-/** Octets that may be under way, read here and not yet written there. */
-export const WINDOW = 1024 * 1024;
 /** Octets written after which the producing end is told. */
 export const ACKNOWLEDGE_EVERY = 512 * 1024;
 /** The most octets of one read: what fits one of our own frames. */
 const READ_LIMIT = 64 * 1024 - 80;
 /** Octets that never wait here: a peer that sends so far ahead does not keep to the window. */
-const MOST_WAITING = 2 * WINDOW;
-/** Octets waiting in the socket above which further ones are moved out of the slabs they came in. */
+const MOST_WAITING = 2 * LARGEST_WINDOW;
+/** Octets waiting for the socket above which further ones are moved out of the slabs they came in. */
 const KEEP_IN_SLABS = 128 * 1024;
+/** Chunks that are written together, once the socket takes some again. */
+const WRITE_TOGETHER = 64;
 
 export abstract class TcpStream implements Sink, Source {
-  /** Ahead of the socket on the server's side, which is connected later. */
-  protected socket: Socket | null = null;
+  protected readonly socket: Socket;
+  readonly #writer: SocketWriter;
   #slab: PayloadSlab | null = null;
   /** Where octets of the socket go; null before and after. */
   #out: Sink | null = null;
   #outEnded = false;
   #outDone = false;
-  #read = 0;
-  #acknowledged = 0;
-  /** The other side says no more how far it is: it has everything, or wants nothing. */
-  #windowOff = false;
+  readonly #window = new StreamWindow();
   #inputEnded = false;
   /** Whoever sends us what we write. */
   #in: Source | null = null;
   #inSettled = false;
   #inEnded = false;
   #inDone = false;
+  /** What is with the socket and not yet with the kernel. */
+  #underWay: Chunk[] = [];
+  /** What waits for that. */
+  #waiting: Chunk[] = [];
+  /** Octets of both. */
+  #unwritten = 0;
   #written = 0;
   #unacknowledged = 0;
   #paused = false;
   #over = false;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    this.#writer = new SocketWriter(socket, () => this.#onIdle());
+  }
 
   /** The stream is over, in both directions; called once. */
   protected abstract onOver(): void;
@@ -53,9 +63,9 @@ export abstract class TcpStream implements Sink, Source {
     return this.#over;
   }
 
-  /** Reads the socket from now on; to be called in the event that brought it. */
-  protected attach(socket: Socket): void {
-    this.socket = socket;
+  /** Reads and writes the socket from now on; to be called in the event that brought it. */
+  protected attach(): void {
+    const { socket } = this;
     const slab = new PayloadSlab(READ_LIMIT);
     this.#slab = slab;
     socket.setNoDelay(true);
@@ -69,6 +79,7 @@ export abstract class TcpStream implements Sink, Source {
     socket.on('error', () => this.fail());
     socket.on('close', () => this.#onClose());
     if (!this.#out) this.#pause();
+    this.#writeWaiting();
   }
 
   /** Gives the socket's octets somewhere to go. */
@@ -94,14 +105,12 @@ export abstract class TcpStream implements Sink, Source {
   fail(): void {
     if (this.#over) return;
     this.#over = true;
-    const { socket } = this;
     this.#refuseInput();
     this.#outEnded = true;
     this.#out?.end(true);
-    if (socket) reset(socket);
-    this.#slab?.release();
-    this.#slab = null;
-    this.onOver();
+    reset(this.socket);
+    this.#dropWaiting();
+    this.#finish();
   }
 
   // As the source of what the socket reads.
@@ -109,7 +118,7 @@ export abstract class TcpStream implements Sink, Source {
   onOutcome(state: DeliveryState, settled: boolean): void {
     if (this.#over) return;
     if (state.outcome === 'received') {
-      if (state.sectionOffset > this.#acknowledged) this.#acknowledged = state.sectionOffset;
+      this.#window.take(state.sectionOffset);
     } else if (state.outcome === 'accepted') {
       this.#outDone = true;
     } else {
@@ -117,7 +126,7 @@ export abstract class TcpStream implements Sink, Source {
       this.fail();
       return;
     }
-    if (settled || isTerminal(state)) this.#windowOff = true;
+    if (settled || isTerminal(state)) this.#window.open();
     this.#updateReading();
     this.#checkOver();
   }
@@ -133,22 +142,25 @@ export abstract class TcpStream implements Sink, Source {
   }
 
   write(chunk: Chunk): void {
-    const { socket } = this;
-    if (this.#over || !socket || this.#inEnded) {
+    if (this.#over || this.#inEnded) {
       chunk.release();
       return;
     }
-    const octets = chunk.length;
-    if (socket.writableLength > MOST_WAITING) {
+    if (this.#unwritten > MOST_WAITING) {
       chunk.release();
       this.fail();
       return;
     }
-    if (socket.writableLength > KEEP_IN_SLABS) chunk.compact();
-    socket.write(chunk.view(), () => {
-      chunk.release();
-      this.#onWritten(octets);
-    });
+    const octets = chunk.length;
+    this.#unwritten += octets;
+    if (this.#writer.busy) {
+      if (this.#unwritten - octets > KEEP_IN_SLABS) chunk.compact();
+      this.#waiting.push(chunk);
+    } else if (this.#writer.write(chunk.view())) {
+      this.#onWritten(chunk);
+    } else {
+      this.#underWay.push(chunk);
+    }
   }
 
   end(settled: boolean): void {
@@ -160,7 +172,17 @@ export abstract class TcpStream implements Sink, Source {
       this.fail();
       return;
     }
-    this.socket?.end(() => {
+    if (this.#waiting.length === 0) this.#endSocket();
+  }
+
+  abort(): void {
+    this.#inSettled = true;
+    this.fail();
+  }
+
+  /** Ends the socket's output, and tells when it is out. */
+  #endSocket(): void {
+    this.#writer.end(() => {
       if (this.#over) return;
       this.#inDone = true;
       if (!this.#inSettled) this.#in?.onOutcome(ACCEPTED, true);
@@ -169,9 +191,26 @@ export abstract class TcpStream implements Sink, Source {
     });
   }
 
-  abort(): void {
-    this.#inSettled = true;
-    this.fail();
+  /** The write that was under way is over. */
+  #onIdle(): void {
+    const written = this.#underWay;
+    this.#underWay = [];
+    for (const chunk of written) this.#onWritten(chunk);
+    this.#writeWaiting();
+  }
+
+  #writeWaiting(): void {
+    while (this.#waiting.length > 0 && !this.#writer.busy) {
+      const chunks = this.#waiting.splice(0, WRITE_TOGETHER);
+      if (this.#writer.write(chunks.map((chunk) => chunk.view()))) for (const chunk of chunks) this.#onWritten(chunk);
+      else this.#underWay = chunks;
+      if (this.#waiting.length === 0 && this.#inEnded && !this.#over) this.#endSocket();
+    }
+  }
+
+  #dropWaiting(): void {
+    for (const chunk of this.#waiting) chunk.release();
+    this.#waiting = [];
   }
 
   #onOctets(chunk: Chunk): boolean {
@@ -179,15 +218,11 @@ export abstract class TcpStream implements Sink, Source {
       chunk.release();
       return false;
     }
-    this.#read += chunk.length;
-    this.onSent(chunk.length);
+    this.#window.send(chunk.length);
     this.#out.write(chunk);
     this.#updateReading();
     return !this.#paused;
   }
-
-  /** Octets of the socket have gone out. */
-  protected onSent(_octets: number): void {}
 
   #onInputEnd(): void {
     this.#inputEnded = true;
@@ -204,7 +239,10 @@ export abstract class TcpStream implements Sink, Source {
     this.#checkOver();
   }
 
-  #onWritten(octets: number): void {
+  #onWritten(chunk: Chunk): void {
+    const octets = chunk.length;
+    chunk.release();
+    this.#unwritten -= octets;
     if (this.#over) return;
     this.#written += octets;
     this.#unacknowledged += octets;
@@ -215,13 +253,12 @@ export abstract class TcpStream implements Sink, Source {
 
   /** The one place that decides whether the socket is read. */
   #updateReading(): void {
-    if (this.#over || !this.socket || this.#inputEnded) return;
-    const windowFull = !this.#windowOff && this.#read - this.#acknowledged >= WINDOW;
+    if (this.#over || this.#inputEnded) return;
     // Before the answer comes, one read is all that may go ahead, and the end may not: skupper-router (3.5.1) takes what
     // reached it before its server's connection stood for written when sixteen buffers of it are, and loses the rest of
     // a stream that has ended. Its own listeners send nothing that early.
-    const ahead = this.#in === null && this.#read > 0;
-    const wanted = this.#out !== null && !this.#out.blocked && !windowFull && !ahead;
+    const ahead = this.#in === null && this.#window.sent > 0;
+    const wanted = this.#out !== null && !this.#out.blocked && !this.#window.full && !ahead;
     if (!wanted) this.#pause();
     else if (this.#paused) {
       this.#paused = false;
@@ -232,7 +269,7 @@ export abstract class TcpStream implements Sink, Source {
   #pause(): void {
     if (this.#paused) return;
     this.#paused = true;
-    this.socket?.pause();
+    this.socket.pause();
   }
 
   #refuseInput(): void {
@@ -245,9 +282,14 @@ export abstract class TcpStream implements Sink, Source {
   #checkOver(): void {
     if (this.#over || !this.#outEnded || !this.#outDone || !this.#inDone) return;
     this.#over = true;
+    this.socket.destroySoon();
+    this.#finish();
+  }
+
+  #finish(): void {
     this.#slab?.release();
     this.#slab = null;
-    this.socket?.destroySoon();
+    this.#window.close();
     this.onOver();
   }
 

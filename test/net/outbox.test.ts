@@ -11,14 +11,24 @@ import { connectSockets } from './sockets.ts';
 
 const test = suite('outbox');
 
-/** Notes the size of each piece that is written. */
-function spyOn(socket: Socket): number[] {
-  const sizes: number[] = [];
-  const write = socket.write;
-  socket.write = ((octets: Uint8Array, ...rest: unknown[]) => {
-    sizes.push(octets.length);
-    return Reflect.apply(write, socket, [octets, ...rest]);
-  }) as typeof socket.write;
+interface Handle {
+  writeBuffer(request: object, octets: Uint8Array): number;
+  writev(request: object, octets: Uint8Array[], allBuffers: true): number;
+}
+
+/** Notes the sizes of the pieces of each write. */
+function spyOn(socket: Socket): number[][] {
+  const sizes: number[][] = [];
+  const handle = (socket as unknown as { _handle: Handle })._handle;
+  const { writeBuffer, writev } = handle;
+  handle.writeBuffer = (request, octets) => {
+    sizes.push([octets.length]);
+    return writeBuffer.call(handle, request, octets);
+  };
+  handle.writev = (request, octets, allBuffers) => {
+    sizes.push(octets.map(({ length }) => length));
+    return writev.call(handle, request, octets, allBuffers);
+  };
   return sizes;
 }
 
@@ -62,7 +72,7 @@ test('a chunk with its header in front is one piece, and so are chunks that foll
   }
   slab.release();
   await until(() => far.octets().length === 10_020, 'all has come');
-  assert.equal(sizes, [10_020]);
+  assert.equal(sizes, [[10_020]]);
   outbox.close();
   await until(() => slabsInUse() === 0, 'all slabs are free');
 });
