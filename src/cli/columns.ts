@@ -3,7 +3,7 @@
  */
 
 import type { RenderedDocument } from '../site/render.ts';
-import type { Kind } from '../site/resources.ts';
+import type { Kind, MultiKeyListenerSpec } from '../site/resources.ts';
 import type { Column } from './output.ts';
 
 const name: Column = { header: 'NAME', value: ({ metadata }) => metadata.name };
@@ -29,11 +29,24 @@ const roles: Column = {
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
 };
 
+/** With their weights, where they have any. */
+const routingKeys: Column = {
+  header: 'ROUTING-KEYS',
+  value({ spec }) {
+    const { priority, weighted } = (spec?.strategy ?? {}) as MultiKeyListenerSpec['strategy'];
+    if (priority) return priority.routingKeys.join(',');
+    return Object.entries(weighted?.routingKeys ?? {})
+      .map(([key, weight]) => `${key}=${weight}`)
+      .join(',');
+  },
+};
+
 export const columns: Record<Kind, Column[]> = {
   Site: [name, status, message],
   RouterAccess: [name, status, roles, spec('BIND-HOST', 'bindHost'), message],
   Link: [name, status, spec('COST', 'cost', '1'), message],
   Listener: [name, status, routingKey, host, port, known('MATCHING-CONNECTOR', 'hasMatchingConnector'), message],
+  MultiKeyListener: [name, status, routingKeys, host, port, known('HAS-DESTINATION', 'hasDestination'), message],
   Connector: [
     name,
     status,

@@ -54,6 +54,17 @@ export interface ListenerConfig {
   port: number;
 }
 
+/** How a listener chooses among routing keys: the first that is reachable, or by weight among those that are. */
+export type Strategy = { priority: string[] } | { weighted: Record<string, number> };
+
+export interface MultiKeyListenerConfig {
+  kind: 'multiKeyListener';
+  name: string;
+  strategy: Strategy;
+  host: string;
+  port: number;
+}
+
 export interface ConnectorConfig {
   kind: 'connector';
   name: string;
@@ -62,7 +73,7 @@ export interface ConnectorConfig {
   port: number;
 }
 
-export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | ConnectorConfig;
+export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | MultiKeyListenerConfig | ConnectorConfig;
 export type PartKind = PartConfig['kind'];
 
 /** An AMQP connection that an access carries. */
@@ -134,6 +145,13 @@ export interface ListenerState {
   connectionsTotal: number;
 }
 
+/** `matched`: at least one of the routing keys is reachable. */
+export interface MultiKeyListenerState extends Omit<ListenerState, 'kind'> {
+  kind: 'multiKeyListener';
+  /** The routing keys that are reachable, in the strategy's order. */
+  reachable: string[];
+}
+
 export interface ConnectorState {
   kind: 'connector';
   name: string;
@@ -143,7 +161,7 @@ export interface ConnectorState {
   error: ErrorFact | null;
 }
 
-export type PartState = AccessState | LinkState | ListenerState | ConnectorState;
+export type PartState = AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;
 
 /** Main thread → router thread. */
 export type RouterRequest =

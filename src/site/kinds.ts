@@ -3,6 +3,7 @@
  * A field that does not act here is refused by name rather than kept in silence.
  */
 import { isIP } from 'node:net';
+import type { Json } from '../store/documents.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
 
@@ -50,11 +51,32 @@ const linkAccess: Check<string> = (value) => {
   return value === 'default' ? `"default" ${notYet}; declare a RouterAccess` : `"${value}" ${kubernetesOnly}`;
 };
 
+const mostRoutingKeys = 256;
+
+const countOfKeys = (count: number): string | undefined => {
+  if (count === 0) return 'must not be empty';
+  return count > mostRoutingKeys ? `must have at most ${mostRoutingKeys} routing keys, not ${count}` : undefined;
+};
+
+const routingKeyList: Check<Json[]> = (keys) => {
+  if (keys.some((key) => key === '' || key === null)) return 'a routing key must not be empty';
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  return twice === undefined ? countOfKeys(keys.length) : `"${twice}" is given twice`;
+};
+
+const weights: Check<Record<string, number>> = (keys) => {
+  if (Object.hasOwn(keys, '')) return 'a routing key must not be empty';
+  const light = Object.entries(keys).find(([, weight]) => weight <= 0);
+  return light ? `the weight of "${light[0]}" must be positive` : countOfKeys(Object.keys(keys).length);
+};
+
 const text: Field = { type: 'string' };
 const settings: Field = { type: 'map', check: noSetting };
 const requiredText: Field = { type: 'string', required: true };
 const requiredHost: Field = { type: 'string', required: true, check: isHost };
 const port: Field = { type: 'integer', required: true, check: between(1, 65535) };
+// Accepted: it only tells what flow records are to show.
+const observer: Field = { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') };
 const tcpOnly: Field = { type: 'string', check: oneOf('tcp') };
 const podNames: Field = { type: 'boolean', refused: kubernetesOnly };
 
@@ -134,10 +156,41 @@ export const kinds: Record<Kind, KindDefinition> = {
       host: requiredHost,
       port,
       type: tcpOnly,
-      // Accepted: it only tells what flow records are to show.
-      observer: { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') },
+      observer,
       tlsCredentials: { type: 'string', refused: notYet },
       exposePodsByName: podNames,
+      settings,
+    },
+  },
+  MultiKeyListener: {
+    kind: 'MultiKeyListener',
+    apiVersion: skupper,
+    names: ['multikeylistener', 'multikeylisteners', 'mkl'],
+    body: 'spec',
+    fields: {
+      host: requiredHost,
+      port,
+      strategy: {
+        type: 'object',
+        required: true,
+        fields: {
+          priority: {
+            type: 'object',
+            fields: {
+              routingKeys: { type: 'list', required: true, items: text, check: routingKeyList },
+            },
+          },
+          weighted: {
+            type: 'object',
+            fields: {
+              routingKeys: { type: 'number map', required: true, check: weights },
+            },
+          },
+        },
+      },
+      tlsCredentials: { type: 'string', refused: notYet },
+      requireClientCert: { type: 'boolean', refused: notYet },
+      observer,
       settings,
     },
   },
@@ -176,7 +229,7 @@ export const kinds: Record<Kind, KindDefinition> = {
 
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
-  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken', 'Certificate'),
+  ...reasons(skupper, notYet, 'AccessGrant', 'AccessToken', 'Certificate'),
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
   ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),

@@ -2,7 +2,7 @@
  * Documents → what the router is to run: who it is, its parts, and the documents that cannot become parts and why.
  */
 import type { ErrorFact } from '../errors.ts';
-import type { PartConfig, PartKind, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import type { PartConfig, PartKind, RouterIdentity, Strategy, TlsMaterial } from '../router/protocol.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
 import { tlsMaterial } from './secret.ts';
@@ -83,10 +83,18 @@ function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secret
       const kind = resource.kind === 'Listener' ? 'listener' : 'connector';
       return [{ kind, name: resource.name, routingKey, host, port }];
     }
+    case 'MultiKeyListener': {
+      const { host, port, strategy } = resource.spec;
+      return [{ kind: 'multiKeyListener', name: resource.name, strategy: strategyOf(strategy), host, port }];
+    }
     case 'Site':
     case 'Secret':
       return [];
   }
+}
+
+function strategyOf({ priority, weighted }: Resource<'MultiKeyListener'>['spec']['strategy']): Strategy {
+  return priority ? { priority: priority.routingKeys } : { weighted: weighted?.routingKeys ?? {} };
 }
 
 function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartConfig[] {

@@ -32,6 +32,17 @@ export interface ListenerSpec {
   observer?: string;
 }
 
+export interface MultiKeyListenerSpec {
+  host: string;
+  port: number;
+  /** Exactly one of the two. */
+  strategy: {
+    priority?: { routingKeys: string[] };
+    weighted?: { routingKeys: Record<string, number> };
+  };
+  observer?: string;
+}
+
 export interface ConnectorSpec {
   routingKey: string;
   host: string;
@@ -51,6 +62,7 @@ export interface Specs {
   RouterAccess: RouterAccessSpec;
   Link: LinkSpec;
   Listener: ListenerSpec;
+  MultiKeyListener: MultiKeyListenerSpec;
   Connector: ConnectorSpec;
   Secret: SecretSpec;
 }

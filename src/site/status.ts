@@ -3,7 +3,14 @@
  */
 import { hostname } from 'node:os';
 import type { ErrorFact } from '../errors.ts';
-import type { AccessState, ConnectorState, LinkState, ListenerState, PartState } from '../router/protocol.ts';
+import type {
+  AccessState,
+  ConnectorState,
+  LinkState,
+  ListenerState,
+  MultiKeyListenerState,
+  PartState,
+} from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
 import type { PartKey, Plan } from './plan.ts';
@@ -43,6 +50,7 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   RouterAccess: ['Configured', 'Resolved'],
   Link: ['Configured', 'Operational'],
   Listener: ['Configured', 'Matched'],
+  MultiKeyListener: ['Configured', 'Operational'],
   // Skupper requires Matched too. Who listens elsewhere is told by flow records, and there are none yet.
   Connector: ['Configured'],
 };
@@ -59,6 +67,8 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
       return judgeLink(stateOf<LinkState>(resource, view));
     case 'Listener':
       return judgeListener(stateOf<ListenerState>(resource, view));
+    case 'MultiKeyListener':
+      return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
     case 'Connector':
       return judgeConnector(stateOf<ConnectorState>(resource, view));
   }
@@ -145,21 +155,41 @@ function operational({ status, error }: LinkState): Finding {
   return status === 'refused' ? failed('Operational', message) : pending('Operational', message);
 }
 
+type AnyListenerState = ListenerState | MultiKeyListenerState;
+
 function judgeListener(state: ListenerState | undefined): Judgement {
   const matched = state?.matched ?? false;
-  const configured = !state
-    ? pending('Configured')
-    : state.status === 'failed'
-      ? failed('Configured', state.error?.message ?? 'the port cannot be opened')
-      : met('Configured');
   return {
-    findings: [configured, matched ? met('Matched') : pending('Matched', 'No matching connectors')],
-    details: {
-      hasMatchingConnector: matched,
-      ...(state ? connections(state) : {}),
-      ...(state?.error ? { error: plain(state.error) } : {}),
-    },
+    findings: [listening(state), matched ? met('Matched') : pending('Matched', 'No matching connectors')],
+    details: { hasMatchingConnector: matched, ...listenerDetails(state) },
   };
+}
+
+function judgeMultiKeyListener(
+  { spec: { strategy } }: Resource<'MultiKeyListener'>,
+  state: MultiKeyListenerState | undefined,
+): Judgement {
+  const reachable = state?.reachable ?? [];
+  const operational = reachable.length ? met('Operational') : pending('Operational', 'No matching connectors');
+  const weights = strategy.weighted?.routingKeys ?? {};
+  const shown: JsonObject = strategy.priority
+    ? { priority: { routingKeysReachable: reachable } }
+    : { weighted: { routingKeysReachable: Object.fromEntries(reachable.map((key) => [key, weights[key]])) } };
+  return {
+    findings: [listening(state), operational],
+    details: { hasDestination: reachable.length > 0, strategy: shown, ...listenerDetails(state) },
+  };
+}
+
+function listening(state: AnyListenerState | undefined): Finding {
+  if (!state) return pending('Configured');
+  if (state.status !== 'failed') return met('Configured');
+  return failed('Configured', state.error?.message ?? 'the port cannot be opened');
+}
+
+function listenerDetails(state: AnyListenerState | undefined): JsonObject {
+  if (!state) return {};
+  return { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
 }
 
 function judgeConnector(state: ConnectorState | undefined): Judgement {
@@ -178,7 +208,7 @@ function judgeConnector(state: ConnectorState | undefined): Judgement {
   };
 }
 
-function connections({ connectionsOpen, connectionsTotal }: ListenerState | ConnectorState): JsonObject {
+function connections({ connectionsOpen, connectionsTotal }: AnyListenerState | ConnectorState): JsonObject {
   return { connectionsOpen, connectionsTotal };
 }
 

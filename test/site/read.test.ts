@@ -84,7 +84,6 @@ test('an unknown kind, version or field is named', () => {
 });
 
 test('kinds that do not act here yet, or never will, are refused as such', () => {
-  assert.match(refusal(document('MultiKeyListener', 'x', {})), /MultiKeyListener "x": .* is not supported yet/);
   assert.match(refusal(document('AccessToken', 'x', {})), /not supported yet/);
   assert.match(refusal(document('AttachedConnector', 'x', {})), /cannot apply on a device: it needs Kubernetes/);
   assert.match(refusal({ ...document('Rollout', 'x', {}), apiVersion: 'skiff/v1alpha1' }), /not supported yet/);
@@ -147,6 +146,35 @@ test('the roles of a RouterAccess', () => {
   assert.match(refusal(access('x', [{ name: 'normal' }], { bindHost: '0.0.0.0' })), /loopback addresses only/);
   read(access('x', [{ name: 'normal' }], { bindHost: '0.0.0.0', tlsCredentials: 'c' }));
   read(access('x', [{ name: 'normal', port: 0 }], { bindHost: '127.0.0.2' }));
+});
+
+test('the strategy of a MultiKeyListener', () => {
+  const of = (strategy: unknown) => document('MultiKeyListener', 'x', { host: 'localhost', port: 1, strategy });
+  const many = Array.from({ length: 257 }, (_, index) => `key-${index}`);
+  const refused: [unknown, RegExp][] = [
+    [undefined, /spec\.strategy: is required/],
+    [{}, /either strategy\.priority or strategy\.weighted is required/],
+    [{ priority: { routingKeys: ['a'] }, weighted: { routingKeys: { a: 1 } } }, /only one of/],
+    [{ priority: {} }, /priority\.routingKeys: is required/],
+    [{ priority: { routingKeys: [] } }, /priority\.routingKeys: must not be empty/],
+    [{ priority: { routingKeys: ['a', ''] } }, /priority\.routingKeys: a routing key must not be empty/],
+    [{ priority: { routingKeys: ['a', 'b', 'a'] } }, /priority\.routingKeys: "a" is given twice/],
+    [{ priority: { routingKeys: many } }, /priority\.routingKeys: must have at most 256 routing keys, not 257/],
+    [{ priority: { routingKeys: { a: 1 } } }, /priority\.routingKeys: must be a list/],
+    [{ priority: { routingKeys: ['a', 1] } }, /priority\.routingKeys\[1\]: must be a text/],
+    [{ weighted: { routingKeys: {} } }, /weighted\.routingKeys: must not be empty/],
+    [{ weighted: { routingKeys: { '': 1 } } }, /weighted\.routingKeys: a routing key must not be empty/],
+    [{ weighted: { routingKeys: { a: 0 } } }, /weighted\.routingKeys: the weight of "a" must be positive/],
+    [{ weighted: { routingKeys: { a: 1, b: -1 } } }, /the weight of "b" must be positive/],
+    [{ weighted: { routingKeys: { a: 1.5 } } }, /weighted\.routingKeys: must be a map of whole numbers/],
+    [{ weighted: { routingKeys: ['a'] } }, /weighted\.routingKeys: must be a map of whole numbers/],
+    [{ weighted: { routingKeys: Object.fromEntries(many.map((key) => [key, 1])) } }, /at most 256/],
+    [{ balanced: { routingKeys: ['a'] } }, /spec\.strategy\.balanced: unknown field/],
+  ];
+  for (const [strategy, message] of refused) assert.match(refusal(of(strategy)), message);
+  read(of({ priority: { routingKeys: many.slice(1) } }));
+  const [weighted] = read(of({ weighted: { routingKeys: { a: 1, b: 2 } }, priority: null }));
+  assert.equal(weighted.spec.strategy, { weighted: { routingKeys: { a: 1, b: 2 } } });
 });
 
 test('a Secret must hold credentials that fit together', () => {

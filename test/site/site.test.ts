@@ -3,10 +3,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AccessState, LinkState, ListenerState } from '../../src/router/protocol.ts';
 import type { Status } from '../../src/site/conditions.ts';
+import type { Kind } from '../../src/site/resources.ts';
 import { Site, type SiteEvent } from '../../src/site/site.ts';
 import { ca, certificate, key } from './credentials.ts';
 import { FakeRouter } from './fake-router.ts';
-import { access, connector, edgeSite, hubSite, link, listener, newStore, read, secret } from './setup.ts';
+import { access, connector, document, edgeSite, hubSite, link, listener, newStore, read, secret } from './setup.ts';
 
 const test = suite('site');
 const hidden = { showSecrets: false };
@@ -26,8 +27,7 @@ async function running(...documents: object[]) {
   });
   if (documents.length) site.documents.apply(read(...documents), 'local');
   await site.start();
-  const status = (kind: 'Site' | 'Link' | 'Listener' | 'Connector' | 'RouterAccess', name: string) =>
-    site.get({ kind, name }, hidden)?.status as Status;
+  const status = (kind: Exclude<Kind, 'Secret'>, name: string) => site.get({ kind, name }, hidden)?.status as Status;
   const brief = (...at: Parameters<typeof status>) => {
     const { status: word, message } = status(...at);
     return `${word}: ${message}`;
@@ -120,6 +120,37 @@ test('a listener is ready when it is open and matched', async () => {
     }),
   );
   assert.is(brief('Listener', 'a'), 'Error: 127.0.0.1:8080: taken');
+});
+
+test('a MultiKeyListener is ready while any of its keys is reachable, and tells which', async () => {
+  const of = (name: string, port: number, strategy: object) =>
+    document('MultiKeyListener', name, { host: '127.0.0.1', port, strategy });
+  const { router, brief, status } = await running(
+    edgeSite,
+    of('a', 80, { priority: { routingKeys: ['x', 'y'] } }),
+    of('b', 81, { weighted: { routingKeys: { x: 3, y: 1 } } }),
+  );
+  assert.equal(
+    router.applies[0].put.map((part) => (part.kind === 'multiKeyListener' ? part.strategy : part)),
+    [{ priority: ['x', 'y'] }, { weighted: { x: 3, y: 1 } }],
+  );
+  const say = (reachable: string[]) =>
+    router.say(
+      ...['a', 'b'].map((name) => ({
+        ...listenerState(name, { matched: reachable.length > 0 }),
+        kind: 'multiKeyListener' as const,
+        reachable,
+      })),
+    );
+  say([]);
+  assert.is(brief('MultiKeyListener', 'a'), 'Pending: No matching connectors');
+  assert.is(status('MultiKeyListener', 'a').hasDestination, false);
+  assert.equal(status('MultiKeyListener', 'a').strategy, { priority: { routingKeysReachable: [] } });
+  say(['y']);
+  for (const name of ['a', 'b']) assert.is(brief('MultiKeyListener', name), 'Ready: OK');
+  assert.is(status('MultiKeyListener', 'a').hasDestination, true);
+  assert.equal(status('MultiKeyListener', 'a').strategy, { priority: { routingKeysReachable: ['y'] } });
+  assert.equal(status('MultiKeyListener', 'b').strategy, { weighted: { routingKeysReachable: { y: 1 } } });
 });
 
 test('what a connector cannot know is unknown', async () => {

@@ -19,6 +19,12 @@ export function listener(name: string, port: number, routingKey = name, host = '
   return document('Listener', name, { routingKey, host, port });
 }
 
+/** Keys in order, or keys with weights. */
+export function multiKeyListener(name: string, port: number, keys: string[] | Record<string, number>): object {
+  const strategy = Array.isArray(keys) ? { priority: { routingKeys: keys } } : { weighted: { routingKeys: keys } };
+  return document('MultiKeyListener', name, { host: '127.0.0.1', port, strategy });
+}
+
 /** What a hub is reached by, and whom it trusts. */
 export interface Network {
   ca: Ca;
