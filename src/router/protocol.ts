@@ -46,12 +46,25 @@ export interface LinkConfig {
   tls: TlsMaterial | null;
 }
 
+/** TLS that ends at a listener; it needs a certificate and a key. */
+export interface ListenerTls extends TlsMaterial {
+  /** Clients must show a certificate of the CA. */
+  requireClientCert: boolean;
+}
+
+/** TLS that begins at a connector. A certificate, if there is one, is shown to the server. */
+export interface ConnectorTls extends TlsMaterial {
+  verifyHostname: boolean;
+}
+
 export interface ListenerConfig {
   kind: 'listener';
   name: string;
   routingKey: string;
   host: string;
   port: number;
+  /** Absent: octets are passed on as they come, which may be TLS between the two ends. */
+  tls?: ListenerTls;
 }
 
 /** How a listener chooses among routing keys: the first that is reachable, or by weight among those that are. */
@@ -63,6 +76,7 @@ export interface MultiKeyListenerConfig {
   strategy: Strategy;
   host: string;
   port: number;
+  tls?: ListenerTls;
 }
 
 export interface ConnectorConfig {
@@ -71,6 +85,7 @@ export interface ConnectorConfig {
   routingKey: string;
   host: string;
   port: number;
+  tls?: ConnectorTls;
 }
 
 export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | MultiKeyListenerConfig | ConnectorConfig;

@@ -2,7 +2,15 @@
  * Documents → what the router is to run: who it is, its parts, and the documents that cannot become parts and why.
  */
 import type { ErrorFact } from '../errors.ts';
-import type { PartConfig, PartKind, RouterIdentity, Strategy, TlsMaterial } from '../router/protocol.ts';
+import type {
+  ConnectorTls,
+  ListenerTls,
+  PartConfig,
+  PartKind,
+  RouterIdentity,
+  Strategy,
+  TlsMaterial,
+} from '../router/protocol.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
 import { tlsMaterial } from './secret.ts';
@@ -78,19 +86,35 @@ function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secret
     case 'Link':
       return [linkPart(resource, identity, secrets)];
     case 'Listener':
-    case 'Connector': {
-      const { routingKey, host, port } = resource.spec;
-      const kind = resource.kind === 'Listener' ? 'listener' : 'connector';
-      return [{ kind, name: resource.name, routingKey, host, port }];
-    }
+      return [{ kind: 'listener', ...routed(resource), ...listenerTls(resource, secrets) }];
     case 'MultiKeyListener': {
       const { host, port, strategy } = resource.spec;
-      return [{ kind: 'multiKeyListener', name: resource.name, strategy: strategyOf(strategy), host, port }];
+      const part = { name: resource.name, strategy: strategyOf(strategy), host, port };
+      return [{ kind: 'multiKeyListener', ...part, ...listenerTls(resource, secrets) }];
     }
+    case 'Connector':
+      return [{ kind: 'connector', ...routed(resource), ...connectorTls(resource, secrets) }];
     case 'Site':
     case 'Secret':
       return [];
   }
+}
+
+function routed({ name, spec: { routingKey, host, port } }: Resource<'Listener' | 'Connector'>) {
+  return { name, routingKey, host, port };
+}
+
+function listenerTls({ spec }: Resource<'Listener' | 'MultiKeyListener'>, secrets: Secrets): { tls?: ListenerTls } {
+  if (spec.tlsCredentials === undefined) return {};
+  const requireClientCert = 'requireClientCert' in spec && spec.requireClientCert === true;
+  return { tls: { ...keyPairOf(secrets, spec.tlsCredentials), requireClientCert } };
+}
+
+function connectorTls({ spec }: Resource<'Connector'>, secrets: Secrets): { tls?: ConnectorTls } {
+  const { tlsCredentials, useClientCert, verifyHostname = false } = spec;
+  if (tlsCredentials === undefined) return {};
+  const shown = useClientCert ? keyPairOf(secrets, tlsCredentials) : { ca: credentialsOf(secrets, tlsCredentials).ca };
+  return { tls: { ...shown, verifyHostname } };
 }
 
 function strategyOf({ priority, weighted }: Resource<'MultiKeyListener'>['spec']['strategy']): Strategy {
@@ -102,10 +126,7 @@ function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartCo
   return roles.map((role) => {
     // Without a name Skupper looks for credentials called like the RouterAccess; a local port may do without any.
     const credentials = tlsCredentials ?? (role.name === 'normal' ? undefined : access.name);
-    const tls = credentials === undefined ? null : credentialsOf(secrets, credentials);
-    if (tls && !(tls.certificate && tls.key)) {
-      throw new Obstacle('incomplete-secret', `TLS credentials secret "${credentials}" has no tls.crt and tls.key`);
-    }
+    const tls = credentials === undefined ? null : keyPairOf(secrets, credentials);
     const name = `${access.name}-${role.name}`;
     return { kind: 'access', name, role: role.name, host: hostOf(access, role), port: portOf(role), tls };
   });
@@ -129,6 +150,13 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Sec
   }
   const tls = link.spec.tlsCredentials === undefined ? null : credentialsOf(secrets, link.spec.tlsCredentials);
   return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
+}
+
+/** Credentials with a certificate of one's own. */
+function keyPairOf(secrets: Secrets, name: string): TlsMaterial {
+  const tls = credentialsOf(secrets, name);
+  if (tls.certificate && tls.key) return tls;
+  throw new Obstacle('incomplete-secret', `TLS credentials secret "${name}" has no tls.crt and tls.key`);
 }
 
 function credentialsOf(secrets: Secrets, name: string): TlsMaterial {

@@ -157,10 +157,12 @@ function judge(kind: Kind, spec: JsonObject, metadata: JsonObject, report: Repor
     report(['metadata', 'uid'], 'must be a UUID in lower case');
   }
   if (kind === 'RouterAccess') judgeAccess(spec as unknown as RouterAccessSpec, report);
-  if (kind === 'MultiKeyListener') judgeStrategy(spec as unknown as MultiKeyListenerSpec, report);
+  if (kind === 'MultiKeyListener') judgeMultiKeyListener(spec as unknown as MultiKeyListenerSpec, report);
 }
 
-function judgeStrategy({ strategy }: MultiKeyListenerSpec, report: Report): void {
+function judgeMultiKeyListener(spec: MultiKeyListenerSpec, report: Report): void {
+  const { strategy, requireClientCert, tlsCredentials } = spec;
+  if (requireClientCert && !tlsCredentials) report(['spec', 'requireClientCert'], 'needs tlsCredentials');
   const given = [strategy.priority, strategy.weighted].filter(Boolean).length;
   const path = ['spec', 'strategy'];
   if (given === 0) report(path, 'either strategy.priority or strategy.weighted is required');

@@ -30,6 +30,7 @@ export interface ListenerSpec {
   port: number;
   type?: string;
   observer?: string;
+  tlsCredentials?: string;
 }
 
 export interface MultiKeyListenerSpec {
@@ -41,6 +42,8 @@ export interface MultiKeyListenerSpec {
     weighted?: { routingKeys: Record<string, number> };
   };
   observer?: string;
+  tlsCredentials?: string;
+  requireClientCert?: boolean;
 }
 
 export interface ConnectorSpec {
@@ -48,6 +51,10 @@ export interface ConnectorSpec {
   host: string;
   port: number;
   type?: string;
+  tlsCredentials?: string;
+  /** Whether the server is shown the certificate of the credentials, or only judged by their CA. */
+  useClientCert?: boolean;
+  verifyHostname?: boolean;
 }
 
 /** A Secret's own fields are not under `spec` in its document, but here they are. */

@@ -1,9 +1,12 @@
 /** A Listener or MultiKeyListener: a TCP port of this site, open exactly while somebody serves one of its routing keys. */
 import net, { type Server, type Socket } from 'node:net';
-import type { ErrorFact } from '../errors.ts';
+import type { SecureContext } from 'node:tls';
+import { type ErrorFact, errorFact, type SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { hostPort, socketFailure } from '../net/failure.ts';
+import { handshake, verification } from '../net/handshake.ts';
 import { reset } from '../net/reset.ts';
+import { secureContext } from '../net/tls.ts';
 import type {
   ListenerConfig,
   ListenerState,
@@ -13,10 +16,13 @@ import type {
 } from '../router/protocol.ts';
 import type { Router } from '../router/router.ts';
 import { ClientStream } from './client-stream.ts';
+import { ALPN_PROTOCOLS } from './encapsulation.ts';
 import { RoutingKeys } from './routing-keys.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
 const RETRY_EVERY = 5_000;
+/** Milliseconds a client has for its TLS handshake. */
+const HANDSHAKE_TIMEOUT = 10_000;
 
 type Config = ListenerConfig | MultiKeyListenerConfig;
 
@@ -26,6 +32,11 @@ export class Listener {
   readonly #streams = new Set<ClientStream>();
   #config: Config;
   #keys: RoutingKeys;
+  #context: SecureContext | null = null;
+  /** Why the port cannot be opened with this configuration. */
+  #unusable: ErrorFact | null = null;
+  /** The ways to give up TLS handshakes that are under way. */
+  readonly #handshakes = new Set<() => void>();
   #attempt = Promise.withResolvers<void>();
   #server: Server | null = null;
   #retry: NodeJS.Timeout | null = null;
@@ -69,24 +80,36 @@ export class Listener {
     this.#closed = true;
     this.#keys.close();
     this.#stop();
+    for (const giveUp of this.#handshakes) giveUp();
   }
 
   get connectionsOpen(): number {
     return this.#streams.size;
   }
 
+  /** What the configuration asks for besides its port. */
   #bind(): RoutingKeys {
     const config = this.#config;
+    this.#context = null;
+    this.#unusable = null;
+    try {
+      if (config.tls) this.#context = secureContext(config.tls, config.name);
+    } catch (error) {
+      this.#unusable = errorFact(error);
+      log.error('listener', `${config.name} cannot be opened: ${this.#unusable.message}`, {
+        code: this.#unusable.code,
+      });
+    }
     const strategy = config.kind === 'listener' ? { priority: [config.routingKey] } : config.strategy;
     return new RoutingKeys(strategy, this.#router, () => this.#onReachability());
   }
 
   #onReachability(): void {
     if (this.#closed) return;
-    if (!this.#keys.anyReachable) {
+    if (this.#unusable || !this.#keys.anyReachable) {
       this.#stop();
-      this.#status = 'closed';
-      this.#error = null;
+      this.#status = this.#unusable ? 'failed' : 'closed';
+      this.#error = this.#unusable;
     } else if (!this.#server && !this.#retry) {
       this.#attempt = Promise.withResolvers();
       this.#open();
@@ -148,13 +171,45 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
+    if (this.#context) this.#shakeHands(socket, this.#context);
+    else this.#begin(socket, null);
+  }
+
+  #shakeHands(raw: Socket, context: SecureContext): void {
+    const required = this.#config.tls?.requireClientCert ?? false;
+    const options = { context, alpn: ALPN_PROTOCOLS, timeout: HANDSHAKE_TIMEOUT } as const;
+    const giveUp = handshake(
+      raw,
+      { ...options, clientCertificate: required ? 'required' : 'none' },
+      (socket) => {
+        this.#handshakes.delete(giveUp);
+        const refusal = required ? verification(socket, 'The listener has requireClientCert') : null;
+        if (!refusal) this.#begin(socket, socket.alpnProtocol || null);
+        else {
+          reset(socket);
+          this.#refused(refusal);
+        }
+      },
+      (error) => {
+        this.#handshakes.delete(giveUp);
+        this.#refused(error);
+      },
+    );
+    this.#handshakes.add(giveUp);
+  }
+
+  #refused(cause: SkiffError): void {
+    log.info('listener', `${this.#config.name} refused a connection: ${cause.message}`, { code: cause.code });
+  }
+
+  #begin(socket: Socket, alpn: string | null): void {
     this.#total++;
     const routingKey = this.#keys.next();
     if (routingKey === null) {
       reset(socket);
       return;
     }
-    const stream = new ClientStream(socket, this.#router, routingKey, (over) => {
+    const stream = new ClientStream(socket, this.#router, routingKey, alpn, (over) => {
       if (this.#streams.delete(over)) this.#changed();
     });
     if (!stream.over) this.#streams.add(stream);

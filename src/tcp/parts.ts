@@ -63,6 +63,7 @@ export class Parts {
     const key = keyOf(config.kind, config.name);
     const running = this.#parts.get(key);
     if (running instanceof Listener && running.update(config)) return running.settled;
+    if (running instanceof Connector && running.update(config)) return Promise.resolve();
     this.#take(key);
     const report = (state: PartState): void => this.#note(key, state);
     switch (config.kind) {

@@ -96,10 +96,7 @@ test('fields that do not act here are refused, their zero values are not', () =>
     [document('Site', 'x', { linkAccess: 'default' }), /"default" is not supported yet/],
     [document('Site', 'x', { linkAccess: 'route' }), /"route" cannot apply on a device/],
     [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported yet: router-logging/],
-    [document('Listener', 'x', { ...common, tlsCredentials: 'c' }), /spec\.tlsCredentials: is not supported yet/],
     [document('Listener', 'x', { ...common, type: 'udp' }), /spec\.type: must be one of tcp/],
-    [document('Connector', 'x', { ...common, useClientCert: true }), /spec\.useClientCert: is not supported yet/],
-    [document('Connector', 'x', { ...common, verifyHostname: true }), /spec\.verifyHostname: is not supported yet/],
     [link('x', { settings: { 'proxy-configuration': 'p' } }), /spec\.settings: not supported yet: proxy-configuration/],
     [access('x', [{ name: 'edge' }], { accessType: 'route' }), /spec\.accessType: cannot apply on a device/],
   ];
@@ -175,6 +172,14 @@ test('the strategy of a MultiKeyListener', () => {
   read(of({ priority: { routingKeys: many.slice(1) } }));
   const [weighted] = read(of({ weighted: { routingKeys: { a: 1, b: 2 } }, priority: null }));
   assert.equal(weighted.spec.strategy, { weighted: { routingKeys: { a: 1, b: 2 } } });
+  const common = {
+    host: 'localhost',
+    port: 1,
+    strategy: { priority: { routingKeys: ['a'] } },
+    requireClientCert: true,
+  };
+  assert.match(refusal(document('MultiKeyListener', 'x', common)), /spec\.requireClientCert: needs tlsCredentials/);
+  read(document('MultiKeyListener', 'x', { ...common, tlsCredentials: 'c' }));
 });
 
 test('a Secret must hold credentials that fit together', () => {

@@ -198,6 +198,36 @@ test('a missing Secret is named, and its document comes alive when it comes', as
   assert.match(brief('Link', 'up'), /not found/);
 });
 
+test('TLS at a service is planned from the Secret, and changes with it', async () => {
+  const { site, router, brief } = await running(
+    edgeSite,
+    document('Listener', 'a', { routingKey: 'a', host: 'localhost', port: 80, tlsCredentials: 'credentials' }),
+    document('Connector', 'b', { routingKey: 'b', host: 'localhost', port: 81, tlsCredentials: 'credentials' }),
+    document('Connector', 'c', {
+      routingKey: 'c',
+      host: 'localhost',
+      port: 82,
+      tlsCredentials: 'credentials',
+      useClientCert: true,
+      verifyHostname: true,
+    }),
+  );
+  assert.is(brief('Listener', 'a'), 'Error: TLS credentials secret "credentials" not found');
+  assert.is(brief('Connector', 'b'), 'Error: TLS credentials secret "credentials" not found');
+  const planned = () =>
+    Object.fromEntries((router.applies.at(-1)?.put ?? []).map((part) => [part.name, 'tls' in part ? part.tls : null]));
+  await site.apply(read(secret()), 'local');
+  assert.equal(planned(), {
+    a: { ...tls, requireClientCert: false },
+    b: { ca, verifyHostname: false },
+    c: { ...tls, verifyHostname: true },
+  });
+  await site.apply(read({ ...secret('credentials', { 'ca.crt': ca }), type: 'Opaque' }), 'local');
+  assert.match(brief('Listener', 'a'), /"credentials" has no tls.crt and tls.key/);
+  assert.match(brief('Connector', 'c'), /"credentials" has no tls.crt and tls.key/);
+  assert.equal(router.applies.at(-1)?.put, [], 'a connector that needs the CA alone goes on');
+});
+
 test('a link without an endpoint for this site, or of an interior site, says so', async () => {
   const endpoints = [{ name: 'inter-router', host: 'hub', port: '55671' }];
   const edge = await running(edgeSite, secret(), link('up', { endpoints }));
