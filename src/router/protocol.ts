@@ -79,6 +79,18 @@ export interface MultiKeyListenerConfig {
   tls?: ListenerTls;
 }
 
+/** Whether a connector's server is there is asked every so often; times are in milliseconds. */
+export interface HealthCheckConfig {
+  type: 'tcp' | 'http';
+  /** What is asked for over HTTP. */
+  path: string;
+  interval: number;
+  timeout: number;
+  /** Results in a row after which it counts as down, and as up again. The very first decides by itself. */
+  failures: number;
+  successes: number;
+}
+
 export interface ConnectorConfig {
   kind: 'connector';
   name: string;
@@ -86,6 +98,8 @@ export interface ConnectorConfig {
   host: string;
   port: number;
   tls?: ConnectorTls;
+  /** While it fails, the routing key is not offered. */
+  healthCheck?: HealthCheckConfig;
 }
 
 export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | MultiKeyListenerConfig | ConnectorConfig;
@@ -174,6 +188,8 @@ export interface ConnectorState {
   connectionsTotal: number;
   /** The last failure to reach the server, kept until a connection succeeds. */
   error: ErrorFact | null;
+  /** What its health check says, if there is one; `healthy`: null before the first result. Since when: epoch, ms. */
+  health?: { healthy: boolean | null; since: number; error: ErrorFact | null };
 }
 
 export type PartState = AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;

@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import type { Json } from '../store/documents.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
+import { connectorSettings } from './settings.ts';
 
 export interface KindDefinition {
   kind: Kind;
@@ -210,7 +211,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       verifyHostname: { type: 'boolean' },
       includeNotReadyPods: podNames,
       exposePodsByName: podNames,
-      settings,
+      settings: { type: 'map', check: connectorSettings },
     },
   },
   Secret: {

@@ -14,6 +14,7 @@ import type {
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
 import { tlsMaterial } from './secret.ts';
+import { healthCheckOf } from './settings.ts';
 
 /** `kind/name` of a part. */
 export type PartKey = string;
@@ -92,8 +93,11 @@ function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secret
       const part = { name: resource.name, strategy: strategyOf(strategy), host, port };
       return [{ kind: 'multiKeyListener', ...part, ...listenerTls(resource, secrets) }];
     }
-    case 'Connector':
-      return [{ kind: 'connector', ...routed(resource), ...connectorTls(resource, secrets) }];
+    case 'Connector': {
+      const healthCheck = healthCheckOf(resource.spec.settings);
+      const part = { ...routed(resource), ...connectorTls(resource, secrets) };
+      return [{ kind: 'connector', ...part, ...(healthCheck ? { healthCheck } : {}) }];
+    }
     case 'Site':
     case 'Secret':
       return [];

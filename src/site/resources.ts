@@ -55,6 +55,7 @@ export interface ConnectorSpec {
   /** Whether the server is shown the certificate of the credentials, or only judged by their CA. */
   useClientCert?: boolean;
   verifyHostname?: boolean;
+  settings?: Record<string, string>;
 }
 
 /** A Secret's own fields are not under `spec` in its document, but here they are. */

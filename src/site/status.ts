@@ -55,7 +55,8 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   Connector: ['Configured'],
 };
 
-type Judgement = Omit<Findings, 'required'>;
+/** `required` where it differs from that of the kind. */
+type Judgement = Omit<Findings, 'required'> & Partial<Pick<Findings, 'required'>>;
 
 function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Judgement {
   switch (resource.kind) {
@@ -202,10 +203,21 @@ function judgeConnector(state: ConnectorState | undefined): Judgement {
     reason: 'Pending',
     message: 'Whether a listener elsewhere matches cannot be known yet',
   };
+  const details = { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
+  if (!state.health) return { findings: [configured, matched], details };
+  const { healthy, since, error } = state.health;
   return {
-    findings: [configured, matched],
-    details: { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) },
+    findings: [configured, healthOf(state.health), matched],
+    // A server that is down speaks before everything that comes of it.
+    required: ['Healthy', ...requiredConditions.Connector],
+    details: { ...details, health: { healthy, since: timestamp(since), ...(error ? { error: plain(error) } : {}) } },
   };
+}
+
+function healthOf({ healthy, error }: NonNullable<ConnectorState['health']>): Finding {
+  if (healthy) return met('Healthy');
+  if (healthy === null) return pending('Healthy', 'The server has not been checked yet');
+  return pending('Healthy', `The server fails its health check: ${error ? explain(error) : 'no reason known'}`);
 }
 
 function connections({ connectionsOpen, connectionsTotal }: AnyListenerState | ConnectorState): JsonObject {

@@ -6,6 +6,7 @@ import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '..
 import type { ConnectorConfig, ConnectorState, PartConfig } from '../router/protocol.ts';
 import type { Router } from '../router/router.ts';
 import { alpnOf, takeBody } from './encapsulation.ts';
+import { HealthCheck } from './health-check.ts';
 import type { ServerAddress } from './server-address.ts';
 import { ServerStream } from './server-stream.ts';
 
@@ -17,6 +18,10 @@ export class Connector implements Consumer {
   #config: ConnectorConfig;
   /** null: the configuration does not say how to reach it; `#error` says why. */
   #server: ServerAddress | null = null;
+  #check: HealthCheck | null = null;
+  #health: NonNullable<ConnectorState['health']> | null = null;
+  /** Whether the routing key is offered. */
+  #offered = false;
   #total = 0;
   #error: ErrorFact | null = null;
   #closed = false;
@@ -26,7 +31,6 @@ export class Connector implements Consumer {
     this.#router = router;
     this.#report = report;
     this.#takeUp();
-    router.addresses.addConsumer(`M${config.routingKey}`, this);
     this.#changed();
   }
 
@@ -48,7 +52,8 @@ export class Connector implements Consumer {
     if (cut) for (const stream of [...this.#streams]) stream.fail();
     if (this.#closed) return;
     this.#closed = true;
-    this.#router.addresses.removeConsumer(`M${this.#config.routingKey}`, this);
+    this.#check?.close();
+    this.#offer(false);
   }
 
   deliver(arrival: Arrival, source: Source): Sink {
@@ -96,6 +101,37 @@ export class Connector implements Consumer {
       this.#error = errorFact(error);
       log.error('connector', `${name}: ${this.#error.message}`, { code: this.#error.code });
     }
+    this.#startCheck();
+    this.#offer(this.#server !== null && (!this.#check || this.#health?.healthy === true));
+  }
+
+  /** What was known of the server stays true until the new check knows better. */
+  #startCheck(): void {
+    this.#check?.close();
+    this.#check = null;
+    const { healthCheck } = this.#config;
+    if (!healthCheck || !this.#server) {
+      this.#health = null;
+      return;
+    }
+    this.#health ??= { healthy: null, since: Date.now(), error: null };
+    this.#check = new HealthCheck(this.#server, healthCheck, this.#health.healthy, (healthy, error) => {
+      this.#health = { healthy, since: Date.now(), error: error?.toFact() ?? null };
+      const { name } = this.#config;
+      if (healthy) log.info('connector', `${name}: the server is healthy`);
+      else
+        log.warn('connector', `${name}: the server fails its health check: ${error?.message}`, { code: error?.code });
+      this.#offer(healthy);
+      this.#changed();
+    });
+  }
+
+  #offer(offered: boolean): void {
+    if (this.#offered === offered) return;
+    this.#offered = offered;
+    const key = `M${this.#config.routingKey}`;
+    if (offered) this.#router.addresses.addConsumer(key, this);
+    else this.#router.addresses.removeConsumer(key, this);
   }
 
   #changed(): void {
@@ -106,6 +142,7 @@ export class Connector implements Consumer {
       connectionsOpen: this.#streams.size,
       connectionsTotal: this.#total,
       error: this.#error,
+      ...(this.#health ? { health: this.#health } : {}),
     });
   }
 }

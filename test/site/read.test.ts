@@ -182,6 +182,27 @@ test('the strategy of a MultiKeyListener', () => {
   read(document('MultiKeyListener', 'x', { ...common, tlsCredentials: 'c' }));
 });
 
+test('the settings of a Connector', () => {
+  const of = (settings: object) => document('Connector', 'x', { routingKey: 'a', host: 'a', port: 1, settings });
+  const refused: [object, RegExp][] = [
+    [{ 'health-chek': 'tcp' }, /spec\.settings: not supported: health-chek/],
+    [{ 'health-check': 'udp' }, /health-check: must be one of tcp, http/],
+    [{ 'health-check-interval': '5s' }, /health-check-interval: needs health-check/],
+    [{ 'health-check': 'tcp', 'health-check-interval': '5' }, /must be a duration from 100ms to 1h/],
+    [{ 'health-check': 'tcp', 'health-check-timeout': '6m' }, /must be a duration from 100ms to 5m/],
+    [{ 'health-check': 'tcp', 'health-check-failures': '0' }, /must be a number from 1 to 999/],
+    [{ 'health-check': 'tcp', 'health-check-path': '/x' }, /health-check-path: is for health-check: http/],
+    [{ 'health-check': 'http', 'health-check-path': '/a b' }, /must begin with \/ and have no spaces/],
+    [{ 'health-check': 'http', 'health-check-path': '/\r\nX: y' }, /must begin with \/ and have no spaces/],
+  ];
+  for (const [settings, message] of refused) assert.match(refusal(of(settings)), message);
+  read(
+    of({}),
+    document('Connector', 'y', { routingKey: 'a', host: 'a', port: 1, settings: { 'health-check': 'tcp' } }),
+  );
+  read(of({ 'health-check': 'http', 'health-check-path': '/health', 'health-check-interval': '1m30s' }));
+});
+
 test('a Secret must hold credentials that fit together', () => {
   const of = (data: object) => refusal(secret('x', data));
   const all = { 'ca.crt': ca, 'tls.crt': certificate, 'tls.key': key };
