@@ -135,6 +135,8 @@ const PERMANENT = new Set([
   'no-certificate',
   'certificate-refused',
   'authentication-failed',
+  'proxy-authentication',
+  'proxy-refused',
 ]);
 
 /** `host:port`, with brackets around an IPv6 address, and mapped IPv4 addresses as what they are. */

@@ -18,7 +18,8 @@ import type { Router } from './router.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
 const RETRY_EVERY = 5_000;
-const HANDSHAKE_TIMEOUT = 10_000;
+/** Long lines that lose packets need more than one try for each part of it. */
+const HANDSHAKE_TIMEOUT = 30_000;
 /** Refusals kept in the state, one for each cause and host. */
 const MAX_REFUSALS = 20;
 

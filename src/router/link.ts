@@ -88,8 +88,11 @@ export class Link {
     const endpoint = this.#endpoint();
     this.#nextAttemptAt = null;
     this.#set('connecting');
+    const { proxy, idleTimeout = 0 } = this.config;
+    // A line on which silence may last takes its time to connect, too.
+    const timeout = Math.max(DIAL_TIMEOUT, idleTimeout);
     this.#giveUp = dial(
-      { ...endpoint, context: this.#context, timeout: DIAL_TIMEOUT },
+      { ...endpoint, context: this.#context, timeout, ...(proxy ? { proxy } : {}) },
       (socket) => {
         this.#giveUp = null;
         this.#open(socket);
@@ -117,7 +120,9 @@ export class Link {
       onGone: (_, error) => this.#onGone(uplink, error),
     });
     const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
-    const options = connectionOptions(this.#router, { hostname: this.#endpoint().host, sasl });
+    const { idleTimeout } = this.config;
+    const purpose = { hostname: this.#endpoint().host, sasl, ...(idleTimeout ? { idleTimeout } : {}) };
+    const options = connectionOptions(this.#router, purpose);
     const connection = new Connection(prepare(socket), options, uplink);
     uplink.bindTo(connection);
     this.#connection = connection;

@@ -44,6 +44,10 @@ export interface LinkConfig {
   cost: number;
   /** null: plain TCP and SASL ANONYMOUS (Skupper's Link without tlsCredentials). */
   tls: TlsMaterial | null;
+  /** An HTTP proxy by which the endpoints are reached. */
+  proxy?: { host: string; port: number; username?: string; password?: string };
+  /** Milliseconds of silence after which the peer counts as gone, where it is not the usual. */
+  idleTimeout?: number;
 }
 
 /** TLS that ends at a listener; it needs a certificate and a key. */

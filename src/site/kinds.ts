@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import type { Json } from '../store/documents.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
-import { connectorSettings } from './settings.ts';
+import { connectorSettings, linkSettings } from './settings.ts';
 
 export interface KindDefinition {
   kind: Kind;
@@ -144,7 +144,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       },
       tlsCredentials: text,
       cost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
-      settings,
+      settings: { type: 'map', check: linkSettings },
     },
   },
   Listener: {

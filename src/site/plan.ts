@@ -4,6 +4,7 @@
 import type { ErrorFact } from '../errors.ts';
 import type {
   ConnectorTls,
+  LinkConfig,
   ListenerTls,
   PartConfig,
   PartKind,
@@ -13,8 +14,8 @@ import type {
 } from '../router/protocol.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
-import { tlsMaterial } from './secret.ts';
-import { healthCheckOf } from './settings.ts';
+import { proxyAddress, tlsMaterial } from './secret.ts';
+import { healthCheckOf, idleTimeoutOf, proxySecretOf } from './settings.ts';
 
 /** `kind/name` of a part. */
 export type PartKey = string;
@@ -153,7 +154,26 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Sec
     throw new Obstacle('no-endpoint', `no endpoint named "${role}"`, hint);
   }
   const tls = link.spec.tlsCredentials === undefined ? null : credentialsOf(secrets, link.spec.tlsCredentials);
-  return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
+  const { cost, settings } = link.spec;
+  const [proxy, idleTimeout] = [proxyOf(secrets, proxySecretOf(settings)), idleTimeoutOf(settings)];
+  const line = { ...(proxy ? { proxy } : {}), ...(idleTimeout ? { idleTimeout } : {}) };
+  return { kind: 'link', name: link.name, role, endpoints, cost: cost || 1, tls, ...line };
+}
+
+function proxyOf(secrets: Secrets, name: string | undefined): LinkConfig['proxy'] {
+  if (name === undefined) return undefined;
+  const secret = secrets.get(name);
+  if (!secret) {
+    throw new Obstacle(
+      'secret-not-found',
+      'Secret not found for proxy configuration',
+      `Apply a Secret named "${name}"`,
+    );
+  }
+  const proxy = proxyAddress(secret.spec);
+  if (proxy) return proxy;
+  const hint = 'It has host and port, and username and password where the proxy asks for them';
+  throw new Obstacle('incomplete-secret', `the Secret "${name}" is no proxy configuration`, hint);
 }
 
 /** Credentials with a certificate of one's own. */
@@ -172,5 +192,7 @@ function credentialsOf(secrets: Secrets, name: string): TlsMaterial {
       `Apply a Secret named "${name}"`,
     );
   }
-  return tlsMaterial(secret.spec);
+  const tls = tlsMaterial(secret.spec);
+  if (!tls) throw new Obstacle('incomplete-secret', `TLS credentials secret "${name}" has no ca.crt`);
+  return tls;
 }

@@ -22,6 +22,7 @@ export interface LinkSpec {
   endpoints: { name: string; host: string; port: string; group?: string }[];
   tlsCredentials?: string;
   cost?: number;
+  settings?: Record<string, string>;
 }
 
 export interface ListenerSpec {

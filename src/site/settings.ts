@@ -56,6 +56,23 @@ export const connectorSettings: Check<JsonObject> = (settings) => {
   return pathOfTcp ? 'health-check-path: is for health-check: http' : undefined;
 };
 
+const linkSettingChecks: Record<string, Check<string>> = {
+  'proxy-configuration': () => undefined,
+  'idle-timeout': duration('2s', '10m'),
+};
+
+export const linkSettings: Check<JsonObject> = (settings) => complaintOf(settings as Settings, linkSettingChecks);
+
+/** The name of the Secret that says where the proxy is. */
+export function proxySecretOf(settings: Settings = {}): string | undefined {
+  return settings['proxy-configuration'] || undefined;
+}
+
+export function idleTimeoutOf(settings: Settings = {}): number | undefined {
+  const text = settings['idle-timeout'];
+  return text === undefined ? undefined : milliseconds(text);
+}
+
 function complaintOf(settings: Settings, known: Record<string, Check<string>>): string | undefined {
   for (const [name, text] of Object.entries(settings)) {
     if (!Object.hasOwn(known, name)) return `not supported: ${name}`;

@@ -97,7 +97,8 @@ test('fields that do not act here are refused, their zero values are not', () =>
     [document('Site', 'x', { linkAccess: 'route' }), /"route" cannot apply on a device/],
     [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported yet: router-logging/],
     [document('Listener', 'x', { ...common, type: 'udp' }), /spec\.type: must be one of tcp/],
-    [link('x', { settings: { 'proxy-configuration': 'p' } }), /spec\.settings: not supported yet: proxy-configuration/],
+    [link('x', { settings: { proxy: 'p' } }), /spec\.settings: not supported: proxy \(/],
+    [link('x', { settings: { 'idle-timeout': '1s' } }), /idle-timeout: must be a duration from 2s to 10m/],
     [access('x', [{ name: 'edge' }], { accessType: 'route' }), /spec\.accessType: cannot apply on a device/],
   ];
   for (const [bad, message] of refused) assert.match(refusal(bad), message);
@@ -223,6 +224,18 @@ test('a Secret must hold credentials that fit together', () => {
     ...plain,
     data: { 'ca.crt': base64(ca), 'tls.crt': base64(certificate), 'tls.key': base64(key).replace(/.{70}/g, '$&\n') },
   });
+});
+
+test('a Secret may hold the way to a proxy', () => {
+  const of = (data: object, type?: string) => refusal({ ...secret('x', data), type });
+  read({ ...secret('x', { host: 'proxy.example', port: '3128' }), type: 'Opaque' });
+  read({ ...secret('x', { host: '10.0.0.1', port: '3128', username: 'a', password: 'b' }), type: undefined });
+  assert.match(of({ host: 'a b', port: '1' }), /data\.host: must be a host name or an IP address/);
+  assert.match(of({ port: '1' }), /data\.host: must be a host name/);
+  assert.match(of({ host: 'a', port: '0' }), /data\.port: must be a number from 1 to 65535/);
+  assert.match(of({ host: 'a', port: '1', username: 'a:b', password: 'c' }), /data\.username: must not have a colon/);
+  assert.match(of({ host: 'a', port: '1', password: 'c' }), /data\.username: is required/);
+  assert.match(of({ host: 'a', port: '1' }, 'kubernetes.io/tls'), /data\.ca\.crt: is required/);
 });
 
 test('one document may come once', () => {

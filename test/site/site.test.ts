@@ -228,6 +228,20 @@ test('TLS at a service is planned from the Secret, and changes with it', async (
   assert.equal(router.applies.at(-1)?.put, [], 'a connector that needs the CA alone goes on');
 });
 
+test('a link is told of its proxy and its idle timeout', async () => {
+  const settings = { 'proxy-configuration': 'proxy', 'idle-timeout': '1m30s' };
+  const { site, router, brief } = await running(edgeSite, secret(), link('up', { settings }));
+  assert.is(brief('Link', 'up'), 'Error: Secret not found for proxy configuration');
+  const proxy = { host: 'proxy', port: '3128', username: 'u', password: 'p' };
+  await site.apply(read({ ...secret('proxy', proxy), type: 'Opaque' }), 'local');
+  const [part] = router.applies.at(-1)?.put ?? [];
+  assert.equal(part?.kind === 'link' && [part.proxy, part.idleTimeout], [{ ...proxy, port: 3128 }, 90_000]);
+  await site.apply(read(secret('proxy')), 'local');
+  assert.is(brief('Link', 'up'), 'Error: the Secret "proxy" is no proxy configuration');
+  await site.apply(read({ ...secret('credentials', proxy), type: 'Opaque' }), 'local');
+  assert.is(brief('Link', 'up'), 'Error: TLS credentials secret "credentials" has no ca.crt');
+});
+
 test('a link without an endpoint for this site, or of an interior site, says so', async () => {
   const endpoints = [{ name: 'inter-router', host: 'hub', port: '55671' }];
   const edge = await running(edgeSite, secret(), link('up', { endpoints }));
