@@ -24,6 +24,15 @@ function known(header: string, field: string): Column {
   return { header, value };
 }
 
+/** What a running site knows of a link's line; `-o yaml` has all of it. */
+function linkFact(header: string, field: string, unit = ''): Column {
+  const value = ({ status: shown }: RenderedDocument) => {
+    const facts = (shown as { facts?: Record<string, unknown> } | undefined)?.facts;
+    return facts?.[field] === undefined ? '-' : `${facts[field]}${unit}`;
+  };
+  return { header, value };
+}
+
 const roles: Column = {
   header: 'ROLES',
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
@@ -44,7 +53,15 @@ const routingKeys: Column = {
 export const columns: Record<Kind, Column[]> = {
   Site: [name, status, message],
   RouterAccess: [name, status, roles, spec('BIND-HOST', 'bindHost'), message],
-  Link: [name, status, spec('COST', 'cost', '1'), message],
+  Link: [
+    name,
+    status,
+    spec('COST', 'cost', '1'),
+    linkFact('ROUND-TRIP', 'roundTripMs', ' ms'),
+    linkFact('RECONNECTS', 'reconnects'),
+    linkFact('CERTIFICATE', 'certificateDaysLeft', ' days'),
+    message,
+  ],
   Listener: [name, status, routingKey, host, port, known('MATCHING-CONNECTOR', 'hasMatchingConnector'), message],
   MultiKeyListener: [name, status, routingKeys, host, port, known('HAS-DESTINATION', 'hasDestination'), message],
   Connector: [

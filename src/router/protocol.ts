@@ -163,6 +163,22 @@ export interface LinkState {
   /** Failed tries since it was last up. */
   attempts: number;
   nextAttemptAt: number | null;
+  facts: LinkFacts;
+}
+
+/** Over all the connections of a link, since it began. */
+export interface LinkFacts {
+  /** As last measured on this connection; null before. */
+  roundTripMs: number | null;
+  octetsIn: number;
+  octetsOut: number;
+  /** Connections that stood, after the first. */
+  reconnects: number;
+  /** Kept when the link is up again. `permanent`: somebody has to mend something. `at`: epoch, ms. */
+  lastError: (ErrorFact & { class: 'permanent' | 'transient'; at: number }) | null;
+  /** Of this site's own certificate: epoch, ms; null when it shows none. */
+  certificateExpires: number | null;
+  certificateDaysLeft: number | null;
 }
 
 export interface ListenerState {

@@ -6,6 +6,7 @@ import type { ErrorFact } from '../errors.ts';
 import type {
   AccessState,
   ConnectorState,
+  LinkFacts,
   LinkState,
   ListenerState,
   MultiKeyListenerState,
@@ -145,7 +146,27 @@ function judgeLink(state: LinkState | undefined): Judgement {
       ...(peer ? { peer: { ...peer } } : {}),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
+      facts: factsOf(state.facts),
     },
+  };
+}
+
+/** Only what is known, and what applies. */
+function factsOf({
+  lastError,
+  certificateExpires,
+  certificateDaysLeft,
+  roundTripMs,
+  ...counts
+}: LinkFacts): JsonObject {
+  const { at = 0, ...error } = lastError ?? {};
+  return {
+    ...(roundTripMs === null ? {} : { roundTripMs }),
+    ...counts,
+    ...(lastError ? { lastError: { ...error, time: timestamp(at) } } : {}),
+    ...(certificateExpires === null
+      ? {}
+      : { certificateExpirationTime: timestamp(certificateExpires), certificateDaysLeft }),
   };
 }
 

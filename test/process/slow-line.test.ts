@@ -1,11 +1,13 @@
 /** A link over a line that is long and loses much, such as by satellite: it holds, and its streams with it. */
+// time limit: 400 s
+import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { sleep } from '../support/eventually.ts';
 import { connector, document, edge, hub, link, listener, newNetwork } from '../support/network.ts';
 import { Skiff } from '../support/skiff.ts';
 import { slowLine } from '../support/slow-line.ts';
-import { closeSockets, connect, echo, freePort, read } from '../support/tcp.ts';
+import { closeSockets, connect, echo, freePort } from '../support/tcp.ts';
 
 const test = suite('slow lines');
 /** Two seconds there and back; with LONG two seconds each way. */
@@ -57,20 +59,29 @@ test('7 % loss, 2 s of delay and an outage: the link stays up and every stream i
   const { status } = await store.get('Link', 'to-hub');
   assert.is(status.status, 'Ready');
   assert.equal(status.conditions, up.status.conditions, 'it was never down');
+  const { roundTripMs } = status.facts as { roundTripMs: number };
+  assert.ok(roundTripMs >= 2 * delay, `a round trip of ${roundTripMs} ms`);
   assert.ok(line.stalls > 0, 'something was lost on the way');
   assert.is(line.connections.length, 1);
 });
 
 /** As `read`, with all the patience that such a line needs. */
-async function readSlowly(socket: Parameters<typeof read>[0], octets: number): Promise<Buffer> {
+function readSlowly(socket: Socket, octets: number): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for (let left = octets; left > 0; ) {
-    if (socket.readableLength === 0) await new Promise((resolve) => socket.once('readable', resolve));
-    const part = await read(socket, Math.min(left, Math.max(socket.readableLength, 1)));
-    parts.push(part);
-    left -= part.length;
-  }
-  return Buffer.concat(parts);
+  let left = octets;
+  return new Promise((resolve, reject) => {
+    const take = (): void => {
+      for (let part = socket.read(); part !== null; part = socket.read()) {
+        parts.push(part);
+        left -= part.length;
+      }
+      if (left > 0) return;
+      socket.off('readable', take);
+      resolve(Buffer.concat(parts));
+    };
+    socket.on('readable', take);
+    socket.once('close', () => reject(new Error(`closed, ${left} octets before the end`)));
+  });
 }
 
 test.run();

@@ -41,7 +41,16 @@ function listenerState(name: string, change: Partial<ListenerState> = {}): Liste
 }
 
 function linkState(name: string, change: Partial<LinkState>): LinkState {
-  const state = { since: 0, endpoint: null, peer: null, error: null, attempts: 0, nextAttemptAt: null };
+  const facts = {
+    roundTripMs: null,
+    octetsIn: 0,
+    octetsOut: 0,
+    reconnects: 0,
+    lastError: null,
+    certificateExpires: null,
+    certificateDaysLeft: null,
+  };
+  const state = { since: 0, endpoint: null, peer: null, error: null, attempts: 0, nextAttemptAt: null, facts };
   return { kind: 'link', name, status: 'connecting', ...state, ...change };
 }
 
@@ -184,6 +193,26 @@ test('a link tells why it is not operational', async () => {
   assert.equal(status('Link', 'up').peer, peer);
   assert.is(status('Link', 'up').remoteSiteName, 'hub');
   assert.not.ok('remoteSiteId' in status('Link', 'up'), 'what is not known is not shown');
+});
+
+test('a link tells what is known of its line', async () => {
+  const { router, status } = await running(edgeSite, secret(), link('up'));
+  router.say(linkState('up', { status: 'up' }));
+  assert.equal(status('Link', 'up').facts, { octetsIn: 0, octetsOut: 0, reconnects: 0 });
+  const lastError = { code: 'idle-timeout', message: 'silence', class: 'transient', at: 0 } as const;
+  const facts = { roundTripMs: 12.5, octetsIn: 1, octetsOut: 2, reconnects: 3, lastError };
+  router.say(
+    linkState('up', { status: 'up', facts: { ...facts, certificateExpires: 86_400_000, certificateDaysLeft: 0 } }),
+  );
+  assert.equal(status('Link', 'up').facts, {
+    roundTripMs: 12.5,
+    octetsIn: 1,
+    octetsOut: 2,
+    reconnects: 3,
+    lastError: { code: 'idle-timeout', message: 'silence', class: 'transient', time: '1970-01-01T00:00:00Z' },
+    certificateExpirationTime: '1970-01-02T00:00:00Z',
+    certificateDaysLeft: 0,
+  });
 });
 
 test('a missing Secret is named, and its document comes alive when it comes', async () => {

@@ -43,11 +43,16 @@ export async function slowLine(port: number, { delay, loss }: LineOptions): Prom
 
   const carry = (from: Socket, to: Socket): void => {
     let onTheWay = 0;
-    let last = 0;
+    // One timer for all: two of Node's may come in another order than they were set for.
+    const queue: { due: number; act: () => void }[] = [];
+    const deliver = (): void => {
+      while (queue[0] && queue[0].due <= performance.now()) queue.shift()?.act();
+      if (queue[0]) setTimeout(deliver, Math.max(1, queue[0].due - performance.now()));
+    };
     const arrive = (octets: number, act: () => void): void => {
-      const now = performance.now();
-      last = Math.max(last, now + delay + stallOf(octets), openAt + delay);
-      setTimeout(act, last - now);
+      const due = Math.max(queue.at(-1)?.due ?? 0, performance.now() + delay + stallOf(octets), openAt + delay);
+      queue.push({ due, act });
+      if (queue.length === 1) setTimeout(deliver, due - performance.now());
     };
     from.on('data', (chunk: Buffer) => {
       onTheWay += chunk.length;
