@@ -47,6 +47,8 @@ export interface ConnectionOptions {
   sessionWindow: number;
   /** Milliseconds without an octet after which the peer is taken for dead; 0: never. Half goes on the wire (2.4.5). */
   idleTimeout: number;
+  /** Accepting: up to so much it becomes as long as the peer's own. As configured if not said. */
+  mostIdleTimeout?: number;
   /** Milliseconds in which the peer must take something of what is written to it. */
   stallTimeout: number;
   /** Milliseconds the peer has until its open must have come. */
@@ -87,9 +89,6 @@ const MIN_FRAME = 512;
 
 // Frames are read one at a time, to their end: one of each serves the whole thread.
 const transfer = new Transfer();
-/** The longest silence that a peer may ask us to bear, in milliseconds. */
-const MOST_PATIENCE = 600_000;
-
 const flow = new Flow();
 const disposition = new Disposition();
 const writer = new Writer(4096);
@@ -524,9 +523,8 @@ export class Connection {
     clearTimeout(this.#timer);
     if (this.options.hostname === null) {
       this.#held = true;
-      // Who dials knows its line: one that is patient there is met with the same patience here.
-      if (this.#idleTimeout > 0)
-        this.#idleTimeout = Math.max(this.#idleTimeout, Math.min(2 * (open.idleTimeOut ?? 0), MOST_PATIENCE));
+      const asked = Math.min(2 * (open.idleTimeOut ?? 0), this.options.mostIdleTimeout ?? 0);
+      if (this.#idleTimeout > 0) this.#idleTimeout = Math.max(this.#idleTimeout, asked);
     }
     this.#startIdleTimer(open.idleTimeOut ?? 0);
     this.handler.onOpen(open);

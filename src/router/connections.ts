@@ -16,9 +16,11 @@ const SESSION_WINDOW = 512;
  */
 export const SHARED_SESSION_WINDOW = 0x2000;
 const IDLE_TIMEOUT = 16_000;
+/** The longest silence that a router may ask us to bear. */
+const MOST_IDLE_TIMEOUT = 600_000;
 const OPEN_TIMEOUT = 15_000;
 /** Who accepts does not know yet how long the line is: over a satellite, five round trips may take their time. */
-const ACCEPT_TIMEOUT = 60_000;
+const ACCEPT_TIMEOUT = 20_000;
 const STALL_TIMEOUT = 120_000;
 /** The annotations that skupper-router calls version 2. */
 const ANNOTATIONS_VERSION = 2;
@@ -36,6 +38,8 @@ export interface ConnectionPurpose {
   accessId?: string;
   /** Milliseconds, where it is not the usual. */
   idleTimeout?: number;
+  /** A router that dials knows its line: one that is patient is met with the same patience. */
+  patient?: boolean;
 }
 
 export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
@@ -55,6 +59,7 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
     channelMax: CHANNEL_MAX,
     sessionWindow: SESSION_WINDOW,
     idleTimeout,
+    mostIdleTimeout: purpose.patient ? MOST_IDLE_TIMEOUT : idleTimeout,
     openTimeout: purpose.hostname === null ? ACCEPT_TIMEOUT : Math.max(OPEN_TIMEOUT, idleTimeout),
     stallTimeout: Math.max(STALL_TIMEOUT, idleTimeout),
     capabilities: CAPABILITIES,
