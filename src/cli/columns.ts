@@ -3,7 +3,7 @@
  */
 
 import type { RenderedDocument } from '../site/render.ts';
-import type { Kind } from '../site/resources.ts';
+import type { Kind, MultiKeyListenerSpec } from '../site/resources.ts';
 import type { Column } from './output.ts';
 
 const name: Column = { header: 'NAME', value: ({ metadata }) => metadata.name };
@@ -24,16 +24,46 @@ function known(header: string, field: string): Column {
   return { header, value };
 }
 
+/** What a running site knows of a link's line; `-o yaml` has all of it. */
+function linkFact(header: string, field: string, unit = ''): Column {
+  const value = ({ status: shown }: RenderedDocument) => {
+    const facts = (shown as { facts?: Record<string, unknown> } | undefined)?.facts;
+    return facts?.[field] === undefined ? '-' : `${facts[field]}${unit}`;
+  };
+  return { header, value };
+}
+
 const roles: Column = {
   header: 'ROLES',
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
 };
 
+/** With their weights, where they have any. */
+const routingKeys: Column = {
+  header: 'ROUTING-KEYS',
+  value({ spec }) {
+    const { priority, weighted } = (spec?.strategy ?? {}) as MultiKeyListenerSpec['strategy'];
+    if (priority) return priority.routingKeys.join(',');
+    return Object.entries(weighted?.routingKeys ?? {})
+      .map(([key, weight]) => `${key}=${weight}`)
+      .join(',');
+  },
+};
+
 export const columns: Record<Kind, Column[]> = {
   Site: [name, status, message],
   RouterAccess: [name, status, roles, spec('BIND-HOST', 'bindHost'), message],
-  Link: [name, status, spec('COST', 'cost', '1'), message],
+  Link: [
+    name,
+    status,
+    spec('COST', 'cost', '1'),
+    linkFact('ROUND-TRIP', 'roundTripMs', ' ms'),
+    linkFact('RECONNECTS', 'reconnects'),
+    linkFact('CERTIFICATE', 'certificateDaysLeft', ' days'),
+    message,
+  ],
   Listener: [name, status, routingKey, host, port, known('MATCHING-CONNECTOR', 'hasMatchingConnector'), message],
+  MultiKeyListener: [name, status, routingKeys, host, port, known('HAS-DESTINATION', 'hasDestination'), message],
   Connector: [
     name,
     status,

@@ -18,7 +18,8 @@ import type { Router } from './router.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
 const RETRY_EVERY = 5_000;
-const HANDSHAKE_TIMEOUT = 10_000;
+/** Long lines that lose packets need more than one try for each part of it. */
+const HANDSHAKE_TIMEOUT = 20_000;
 /** Refusals kept in the state, one for each cause and host. */
 const MAX_REFUSALS = 20;
 
@@ -98,7 +99,8 @@ export class Access {
     const external = this.config.tls !== null;
     const sasl = new SaslServer(external ? 'EXTERNAL' : 'ANONYMOUS', { optional: !external, refusal });
     const peer = this.#newPeer(accepted);
-    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId: this.#recordId });
+    const patient = this.config.role !== 'normal';
+    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId: this.#recordId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
     this.#live.set(peer, { connection, state: null });

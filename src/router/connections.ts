@@ -16,7 +16,11 @@ const SESSION_WINDOW = 512;
  */
 export const SHARED_SESSION_WINDOW = 0x2000;
 const IDLE_TIMEOUT = 16_000;
+/** The longest silence that a router may ask us to bear. */
+const MOST_IDLE_TIMEOUT = 600_000;
 const OPEN_TIMEOUT = 15_000;
+/** Who accepts does not know yet how long the line is: over a satellite, five round trips may take their time. */
+const ACCEPT_TIMEOUT = 20_000;
 const STALL_TIMEOUT = 120_000;
 /** The annotations that skupper-router calls version 2. */
 const ANNOTATIONS_VERSION = 2;
@@ -32,9 +36,14 @@ export interface ConnectionPurpose {
   sasl: Sasl | null;
   /** The record id of the access that accepts, by which the peer's link record names us. */
   accessId?: string;
+  /** Milliseconds, where it is not the usual. */
+  idleTimeout?: number;
+  /** A router that dials knows its line: one that is patient is met with the same patience. */
+  patient?: boolean;
 }
 
 export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
+  const { idleTimeout = IDLE_TIMEOUT } = purpose;
   const properties: [string, Writable][] = [
     ['product', 'skiff'],
     ['version', router.identity.version],
@@ -49,9 +58,10 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
     maxFrameSize: MAX_FRAME,
     channelMax: CHANNEL_MAX,
     sessionWindow: SESSION_WINDOW,
-    idleTimeout: IDLE_TIMEOUT,
-    openTimeout: OPEN_TIMEOUT,
-    stallTimeout: STALL_TIMEOUT,
+    idleTimeout,
+    mostIdleTimeout: purpose.patient ? MOST_IDLE_TIMEOUT : idleTimeout,
+    openTimeout: purpose.hostname === null ? ACCEPT_TIMEOUT : Math.max(OPEN_TIMEOUT, idleTimeout),
+    stallTimeout: Math.max(STALL_TIMEOUT, idleTimeout),
     capabilities: CAPABILITIES,
     properties: new Map(properties.map(([key, value]) => [symbol(key), value])) as WritableMap,
     sasl: purpose.sasl,

@@ -9,6 +9,7 @@ import { dial } from '../net/dial.ts';
 import { hostPort, isPermanent } from '../net/failure.ts';
 import { secureContext } from '../net/tls.ts';
 import { connectionOptions, prepare } from './connections.ts';
+import { LinkFacts } from './link-facts.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
 import type { Router } from './router.ts';
 import { Uplink } from './uplink.ts';
@@ -28,6 +29,7 @@ export class Link {
   readonly config: LinkConfig;
   readonly #router: Router;
   readonly #hooks: LinkHooks;
+  readonly #facts = new LinkFacts(() => this.#set(this.#status));
   #context: tls.SecureContext | null = null;
   /** The connection once it is open in both directions. */
   #uplink: Uplink | null = null;
@@ -57,6 +59,7 @@ export class Link {
   start(): void {
     try {
       this.#context = this.config.tls ? secureContext(this.config.tls, this.config.name) : null;
+      if (this.config.tls?.certificate) this.#facts.certificate = this.config.tls.certificate;
     } catch (error) {
       // Nothing to dial with: another configuration is needed.
       this.#error = errorFact(error);
@@ -72,6 +75,7 @@ export class Link {
     this.#closed = true;
     if (this.#timer) clearTimeout(this.#timer);
     this.#giveUp?.();
+    this.#facts.end();
     this.#connection?.close();
   }
 
@@ -88,8 +92,11 @@ export class Link {
     const endpoint = this.#endpoint();
     this.#nextAttemptAt = null;
     this.#set('connecting');
+    const { proxy, idleTimeout = 0 } = this.config;
+    // A line on which silence may last takes its time to connect, too.
+    const timeout = Math.max(DIAL_TIMEOUT, idleTimeout);
     this.#giveUp = dial(
-      { ...endpoint, context: this.#context, timeout: DIAL_TIMEOUT },
+      { ...endpoint, context: this.#context, timeout, ...(proxy ? { proxy } : {}) },
       (socket) => {
         this.#giveUp = null;
         this.#open(socket);
@@ -117,7 +124,9 @@ export class Link {
       onGone: (_, error) => this.#onGone(uplink, error),
     });
     const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
-    const options = connectionOptions(this.#router, { hostname: this.#endpoint().host, sasl });
+    const { idleTimeout } = this.config;
+    const purpose = { hostname: this.#endpoint().host, sasl, ...(idleTimeout ? { idleTimeout } : {}) };
+    const options = connectionOptions(this.#router, purpose);
     const connection = new Connection(prepare(socket), options, uplink);
     uplink.bindTo(connection);
     this.#connection = connection;
@@ -141,6 +150,7 @@ export class Link {
     };
     log.info('link', `${this.config.name} is connected to ${open.containerId}`, this.#endpoint());
     this.#hooks.onUplinkChange();
+    this.#facts.begin(uplink.connection);
     this.showActive();
   }
 
@@ -148,6 +158,7 @@ export class Link {
     this.#connection = null;
     const wasUp = this.#uplink === uplink;
     this.#uplink = null;
+    this.#facts.end();
     if (wasUp) this.#hooks.onUplinkChange();
     if (this.#closed) return;
     this.#failed(error ?? new SkiffError('connection-closed', 'the peer closed the connection'));
@@ -164,6 +175,7 @@ export class Link {
     this.#attempts++;
     this.#next++;
     const permanent = isPermanent(fact.code) || fact.code.startsWith('amqp:');
+    this.#facts.failed(fact, permanent);
     const delay = this.#delay(permanent);
     this.#nextAttemptAt = Date.now() + delay;
     this.#timer = setTimeout(() => this.#dial(), delay);
@@ -203,6 +215,7 @@ export class Link {
       error: this.#error,
       attempts: this.#attempts,
       nextAttemptAt: this.#nextAttemptAt,
+      facts: this.#facts.now,
     });
   }
 }

@@ -9,7 +9,7 @@ import type { Store } from '../store/store.ts';
 import { DocumentsError } from './problems.ts';
 import type { ReadDocument } from './read.ts';
 import { keyOf, type Origin, type Reference, type Resource, type ResourceKey } from './resources.ts';
-import { judgeSet } from './rules.ts';
+import { judgeChange, judgeSet } from './rules.ts';
 
 export interface Change extends Reference {
   action: 'added' | 'changed' | 'unchanged' | 'deleted';
@@ -58,15 +58,16 @@ export class Documents {
     const result = new Map(this.#resources);
     const changes: Change[] = [];
     const problems: ErrorFact[] = [];
+    const places = new Map(documents.map((document) => [keyOf(document), document]));
     for (const document of documents) {
       const before = this.get(document);
       const after = this.#resourceOf(document, before, origin);
       const action = !before ? 'added' : after === before ? 'unchanged' : 'changed';
       if (before && before.origin !== origin && action !== 'unchanged') problems.push(ownedByOther(before));
+      problems.push(...judgeChange(before, after, places));
       result.set(keyOf(after), after);
       changes.push({ kind: document.kind, name: document.name, action });
     }
-    const places = new Map(documents.map((document) => [keyOf(document), document]));
     problems.push(...judgeSet([...result.values()], places), ...this.#judgeIdentity(documents));
     if (problems.length) throw new DocumentsError(problems);
 

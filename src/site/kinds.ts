@@ -3,8 +3,10 @@
  * A field that does not act here is refused by name rather than kept in silence.
  */
 import { isIP } from 'node:net';
+import type { Json } from '../store/documents.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
+import { connectorSettings, linkSettings } from './settings.ts';
 
 export interface KindDefinition {
   kind: Kind;
@@ -50,11 +52,32 @@ const linkAccess: Check<string> = (value) => {
   return value === 'default' ? `"default" ${notYet}; declare a RouterAccess` : `"${value}" ${kubernetesOnly}`;
 };
 
+const mostRoutingKeys = 256;
+
+const countOfKeys = (count: number): string | undefined => {
+  if (count === 0) return 'must not be empty';
+  return count > mostRoutingKeys ? `must have at most ${mostRoutingKeys} routing keys, not ${count}` : undefined;
+};
+
+const routingKeyList: Check<Json[]> = (keys) => {
+  if (keys.some((key) => key === '' || key === null)) return 'a routing key must not be empty';
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  return twice === undefined ? countOfKeys(keys.length) : `"${twice}" is given twice`;
+};
+
+const weights: Check<Record<string, number>> = (keys) => {
+  if (Object.hasOwn(keys, '')) return 'a routing key must not be empty';
+  const light = Object.entries(keys).find(([, weight]) => weight <= 0);
+  return light ? `the weight of "${light[0]}" must be positive` : countOfKeys(Object.keys(keys).length);
+};
+
 const text: Field = { type: 'string' };
 const settings: Field = { type: 'map', check: noSetting };
 const requiredText: Field = { type: 'string', required: true };
 const requiredHost: Field = { type: 'string', required: true, check: isHost };
 const port: Field = { type: 'integer', required: true, check: between(1, 65535) };
+// Accepted: it only tells what flow records are to show.
+const observer: Field = { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') };
 const tcpOnly: Field = { type: 'string', check: oneOf('tcp') };
 const podNames: Field = { type: 'boolean', refused: kubernetesOnly };
 
@@ -121,7 +144,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       },
       tlsCredentials: text,
       cost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
-      settings,
+      settings: { type: 'map', check: linkSettings },
     },
   },
   Listener: {
@@ -134,10 +157,41 @@ export const kinds: Record<Kind, KindDefinition> = {
       host: requiredHost,
       port,
       type: tcpOnly,
-      // Accepted: it only tells what flow records are to show.
-      observer: { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') },
-      tlsCredentials: { type: 'string', refused: notYet },
+      observer,
+      tlsCredentials: text,
       exposePodsByName: podNames,
+      settings,
+    },
+  },
+  MultiKeyListener: {
+    kind: 'MultiKeyListener',
+    apiVersion: skupper,
+    names: ['multikeylistener', 'multikeylisteners', 'mkl'],
+    body: 'spec',
+    fields: {
+      host: requiredHost,
+      port,
+      strategy: {
+        type: 'object',
+        required: true,
+        fields: {
+          priority: {
+            type: 'object',
+            fields: {
+              routingKeys: { type: 'list', required: true, items: text, check: routingKeyList },
+            },
+          },
+          weighted: {
+            type: 'object',
+            fields: {
+              routingKeys: { type: 'number map', required: true, check: weights },
+            },
+          },
+        },
+      },
+      tlsCredentials: text,
+      requireClientCert: { type: 'boolean' },
+      observer,
       settings,
     },
   },
@@ -152,12 +206,12 @@ export const kinds: Record<Kind, KindDefinition> = {
       port,
       type: tcpOnly,
       selector: { type: 'string', refused: kubernetesOnly },
-      tlsCredentials: { type: 'string', refused: notYet },
-      useClientCert: { type: 'boolean', refused: notYet },
-      verifyHostname: { type: 'boolean', refused: notYet },
+      tlsCredentials: text,
+      useClientCert: { type: 'boolean' },
+      verifyHostname: { type: 'boolean' },
       includeNotReadyPods: podNames,
       exposePodsByName: podNames,
-      settings,
+      settings: { type: 'map', check: connectorSettings },
     },
   },
   Secret: {
@@ -176,7 +230,7 @@ export const kinds: Record<Kind, KindDefinition> = {
 
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
-  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken', 'Certificate'),
+  ...reasons(skupper, notYet, 'AccessGrant', 'AccessToken', 'Certificate'),
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
   ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),

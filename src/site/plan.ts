@@ -2,10 +2,20 @@
  * Documents → what the router is to run: who it is, its parts, and the documents that cannot become parts and why.
  */
 import type { ErrorFact } from '../errors.ts';
-import type { PartConfig, PartKind, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import type {
+  ConnectorTls,
+  LinkConfig,
+  ListenerTls,
+  PartConfig,
+  PartKind,
+  RouterIdentity,
+  Strategy,
+  TlsMaterial,
+} from '../router/protocol.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
-import { tlsMaterial } from './secret.ts';
+import { proxyAddress, tlsMaterial } from './secret.ts';
+import { healthCheckOf, idleTimeoutOf, proxySecretOf } from './settings.ts';
 
 /** `kind/name` of a part. */
 export type PartKey = string;
@@ -78,10 +88,16 @@ function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secret
     case 'Link':
       return [linkPart(resource, identity, secrets)];
     case 'Listener':
+      return [{ kind: 'listener', ...routed(resource), ...listenerTls(resource, secrets) }];
+    case 'MultiKeyListener': {
+      const { host, port, strategy } = resource.spec;
+      const part = { name: resource.name, strategy: strategyOf(strategy), host, port };
+      return [{ kind: 'multiKeyListener', ...part, ...listenerTls(resource, secrets) }];
+    }
     case 'Connector': {
-      const { routingKey, host, port } = resource.spec;
-      const kind = resource.kind === 'Listener' ? 'listener' : 'connector';
-      return [{ kind, name: resource.name, routingKey, host, port }];
+      const healthCheck = healthCheckOf(resource.spec.settings);
+      const part = { ...routed(resource), ...connectorTls(resource, secrets) };
+      return [{ kind: 'connector', ...part, ...(healthCheck ? { healthCheck } : {}) }];
     }
     case 'Site':
     case 'Secret':
@@ -89,15 +105,33 @@ function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secret
   }
 }
 
+function routed({ name, spec: { routingKey, host, port } }: Resource<'Listener' | 'Connector'>) {
+  return { name, routingKey, host, port };
+}
+
+function listenerTls({ spec }: Resource<'Listener' | 'MultiKeyListener'>, secrets: Secrets): { tls?: ListenerTls } {
+  if (spec.tlsCredentials === undefined) return {};
+  const requireClientCert = 'requireClientCert' in spec && spec.requireClientCert === true;
+  return { tls: { ...keyPairOf(secrets, spec.tlsCredentials), requireClientCert } };
+}
+
+function connectorTls({ spec }: Resource<'Connector'>, secrets: Secrets): { tls?: ConnectorTls } {
+  const { tlsCredentials, useClientCert, verifyHostname = false } = spec;
+  if (tlsCredentials === undefined) return {};
+  const shown = useClientCert ? keyPairOf(secrets, tlsCredentials) : { ca: credentialsOf(secrets, tlsCredentials).ca };
+  return { tls: { ...shown, verifyHostname } };
+}
+
+function strategyOf({ priority, weighted }: Resource<'MultiKeyListener'>['spec']['strategy']): Strategy {
+  return priority ? { priority: priority.routingKeys } : { weighted: weighted?.routingKeys ?? {} };
+}
+
 function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartConfig[] {
   const { roles, tlsCredentials } = access.spec;
   return roles.map((role) => {
     // Without a name Skupper looks for credentials called like the RouterAccess; a local port may do without any.
     const credentials = tlsCredentials ?? (role.name === 'normal' ? undefined : access.name);
-    const tls = credentials === undefined ? null : credentialsOf(secrets, credentials);
-    if (tls && !(tls.certificate && tls.key)) {
-      throw new Obstacle('incomplete-secret', `TLS credentials secret "${credentials}" has no tls.crt and tls.key`);
-    }
+    const tls = credentials === undefined ? null : keyPairOf(secrets, credentials);
     const name = `${access.name}-${role.name}`;
     return { kind: 'access', name, role: role.name, host: hostOf(access, role), port: portOf(role), tls };
   });
@@ -120,7 +154,33 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Sec
     throw new Obstacle('no-endpoint', `no endpoint named "${role}"`, hint);
   }
   const tls = link.spec.tlsCredentials === undefined ? null : credentialsOf(secrets, link.spec.tlsCredentials);
-  return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
+  const { cost, settings } = link.spec;
+  const [proxy, idleTimeout] = [proxyOf(secrets, proxySecretOf(settings)), idleTimeoutOf(settings)];
+  const line = { ...(proxy ? { proxy } : {}), ...(idleTimeout ? { idleTimeout } : {}) };
+  return { kind: 'link', name: link.name, role, endpoints, cost: cost || 1, tls, ...line };
+}
+
+function proxyOf(secrets: Secrets, name: string | undefined): LinkConfig['proxy'] {
+  if (name === undefined) return undefined;
+  const secret = secrets.get(name);
+  if (!secret) {
+    throw new Obstacle(
+      'secret-not-found',
+      'Secret not found for proxy configuration',
+      `Apply a Secret named "${name}"`,
+    );
+  }
+  const proxy = proxyAddress(secret.spec);
+  if (proxy) return proxy;
+  const hint = 'It has host and port, and username and password where the proxy asks for them';
+  throw new Obstacle('incomplete-secret', `the Secret "${name}" is no proxy configuration`, hint);
+}
+
+/** Credentials with a certificate of one's own. */
+function keyPairOf(secrets: Secrets, name: string): TlsMaterial {
+  const tls = credentialsOf(secrets, name);
+  if (tls.certificate && tls.key) return tls;
+  throw new Obstacle('incomplete-secret', `TLS credentials secret "${name}" has no tls.crt and tls.key`);
 }
 
 function credentialsOf(secrets: Secrets, name: string): TlsMaterial {
@@ -132,5 +192,7 @@ function credentialsOf(secrets: Secrets, name: string): TlsMaterial {
       `Apply a Secret named "${name}"`,
     );
   }
-  return tlsMaterial(secret.spec);
+  const tls = tlsMaterial(secret.spec);
+  if (!tls) throw new Obstacle('incomplete-secret', `TLS credentials secret "${name}" has no ca.crt`);
+  return tls;
 }

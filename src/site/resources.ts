@@ -22,6 +22,7 @@ export interface LinkSpec {
   endpoints: { name: string; host: string; port: string; group?: string }[];
   tlsCredentials?: string;
   cost?: number;
+  settings?: Record<string, string>;
 }
 
 export interface ListenerSpec {
@@ -30,6 +31,20 @@ export interface ListenerSpec {
   port: number;
   type?: string;
   observer?: string;
+  tlsCredentials?: string;
+}
+
+export interface MultiKeyListenerSpec {
+  host: string;
+  port: number;
+  /** Exactly one of the two. */
+  strategy: {
+    priority?: { routingKeys: string[] };
+    weighted?: { routingKeys: Record<string, number> };
+  };
+  observer?: string;
+  tlsCredentials?: string;
+  requireClientCert?: boolean;
 }
 
 export interface ConnectorSpec {
@@ -37,6 +52,11 @@ export interface ConnectorSpec {
   host: string;
   port: number;
   type?: string;
+  tlsCredentials?: string;
+  /** Whether the server is shown the certificate of the credentials, or only judged by their CA. */
+  useClientCert?: boolean;
+  verifyHostname?: boolean;
+  settings?: Record<string, string>;
 }
 
 /** A Secret's own fields are not under `spec` in its document, but here they are. */
@@ -51,6 +71,7 @@ export interface Specs {
   RouterAccess: RouterAccessSpec;
   Link: LinkSpec;
   Listener: ListenerSpec;
+  MultiKeyListener: MultiKeyListenerSpec;
   Connector: ConnectorSpec;
   Secret: SecretSpec;
 }

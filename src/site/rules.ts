@@ -39,6 +39,17 @@ export function judgeSet(documents: Resource[], places: Places): ErrorFact[] {
   return problems;
 }
 
+/** What a document may not become. */
+export function judgeChange(before: Resource | undefined, after: Resource, places: Places): ErrorFact[] {
+  if (before?.kind !== 'MultiKeyListener' || after.kind !== 'MultiKeyListener') return [];
+  const [was, is] = [before, after].map(({ spec }) => (spec.strategy.priority ? 'priority' : 'weighted'));
+  if (was === is) return [];
+  const place = places.get(keyOf(after))?.place(['spec', 'strategy']);
+  const message = `MultiKeyListener "${after.name}": strategy cannot be changed from ${was} to ${is}`;
+  const hint = 'Delete it first, or give the new one another name';
+  return [{ code: 'conflict', message: place ? `${message} (${place})` : message, hint }];
+}
+
 type Blame = (document: Resource, path: Path, complaint: string, hint?: string) => void;
 
 function judgeSites(documents: Resource[], places: Places, blame: Blame): void {
@@ -85,7 +96,8 @@ function judgePorts(documents: Resource[], places: Places, blame: Blame): void {
 }
 
 function sockets(document: Resource): { host: string; port: number; path: Path }[] {
-  if (document.kind === 'Listener') return [{ ...document.spec, path: ['spec', 'port'] }];
+  if (document.kind === 'Listener' || document.kind === 'MultiKeyListener')
+    return [{ ...document.spec, path: ['spec', 'port'] }];
   if (document.kind !== 'RouterAccess') return [];
   return document.spec.roles
     .map((role, index) => ({ host: hostOf(document, role), port: portOf(role), path: ['spec', 'roles', index] }))

@@ -3,7 +3,15 @@
  */
 import { hostname } from 'node:os';
 import type { ErrorFact } from '../errors.ts';
-import type { AccessState, ConnectorState, LinkState, ListenerState, PartState } from '../router/protocol.ts';
+import type {
+  AccessState,
+  ConnectorState,
+  LinkFacts,
+  LinkState,
+  ListenerState,
+  MultiKeyListenerState,
+  PartState,
+} from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
 import type { PartKey, Plan } from './plan.ts';
@@ -43,11 +51,13 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   RouterAccess: ['Configured', 'Resolved'],
   Link: ['Configured', 'Operational'],
   Listener: ['Configured', 'Matched'],
+  MultiKeyListener: ['Configured', 'Operational'],
   // Skupper requires Matched too. Who listens elsewhere is told by flow records, and there are none yet.
   Connector: ['Configured'],
 };
 
-type Judgement = Omit<Findings, 'required'>;
+/** `required` where it differs from that of the kind. */
+type Judgement = Omit<Findings, 'required'> & Partial<Pick<Findings, 'required'>>;
 
 function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Judgement {
   switch (resource.kind) {
@@ -59,6 +69,8 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
       return judgeLink(stateOf<LinkState>(resource, view));
     case 'Listener':
       return judgeListener(stateOf<ListenerState>(resource, view));
+    case 'MultiKeyListener':
+      return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
     case 'Connector':
       return judgeConnector(stateOf<ConnectorState>(resource, view));
   }
@@ -134,7 +146,27 @@ function judgeLink(state: LinkState | undefined): Judgement {
       ...(peer ? { peer: { ...peer } } : {}),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
+      facts: factsOf(state.facts),
     },
+  };
+}
+
+/** Only what is known, and what applies. */
+function factsOf({
+  lastError,
+  certificateExpires,
+  certificateDaysLeft,
+  roundTripMs,
+  ...counts
+}: LinkFacts): JsonObject {
+  const { at = 0, ...error } = lastError ?? {};
+  return {
+    ...(roundTripMs === null ? {} : { roundTripMs }),
+    ...counts,
+    ...(lastError ? { lastError: { ...error, time: timestamp(at) } } : {}),
+    ...(certificateExpires === null
+      ? {}
+      : { certificateExpirationTime: timestamp(certificateExpires), certificateDaysLeft }),
   };
 }
 
@@ -145,21 +177,41 @@ function operational({ status, error }: LinkState): Finding {
   return status === 'refused' ? failed('Operational', message) : pending('Operational', message);
 }
 
+type AnyListenerState = ListenerState | MultiKeyListenerState;
+
 function judgeListener(state: ListenerState | undefined): Judgement {
   const matched = state?.matched ?? false;
-  const configured = !state
-    ? pending('Configured')
-    : state.status === 'failed'
-      ? failed('Configured', state.error?.message ?? 'the port cannot be opened')
-      : met('Configured');
   return {
-    findings: [configured, matched ? met('Matched') : pending('Matched', 'No matching connectors')],
-    details: {
-      hasMatchingConnector: matched,
-      ...(state ? connections(state) : {}),
-      ...(state?.error ? { error: plain(state.error) } : {}),
-    },
+    findings: [listening(state), matched ? met('Matched') : pending('Matched', 'No matching connectors')],
+    details: { hasMatchingConnector: matched, ...listenerDetails(state) },
   };
+}
+
+function judgeMultiKeyListener(
+  { spec: { strategy } }: Resource<'MultiKeyListener'>,
+  state: MultiKeyListenerState | undefined,
+): Judgement {
+  const reachable = state?.reachable ?? [];
+  const operational = reachable.length ? met('Operational') : pending('Operational', 'No matching connectors');
+  const weights = strategy.weighted?.routingKeys ?? {};
+  const shown: JsonObject = strategy.priority
+    ? { priority: { routingKeysReachable: reachable } }
+    : { weighted: { routingKeysReachable: Object.fromEntries(reachable.map((key) => [key, weights[key]])) } };
+  return {
+    findings: [listening(state), operational],
+    details: { hasDestination: reachable.length > 0, strategy: shown, ...listenerDetails(state) },
+  };
+}
+
+function listening(state: AnyListenerState | undefined): Finding {
+  if (!state) return pending('Configured');
+  if (state.status !== 'failed') return met('Configured');
+  return failed('Configured', state.error?.message ?? 'the port cannot be opened');
+}
+
+function listenerDetails(state: AnyListenerState | undefined): JsonObject {
+  if (!state) return {};
+  return { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
 }
 
 function judgeConnector(state: ConnectorState | undefined): Judgement {
@@ -172,13 +224,24 @@ function judgeConnector(state: ConnectorState | undefined): Judgement {
     reason: 'Pending',
     message: 'Whether a listener elsewhere matches cannot be known yet',
   };
+  const details = { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
+  if (!state.health) return { findings: [configured, matched], details };
+  const { healthy, since, error } = state.health;
   return {
-    findings: [configured, matched],
-    details: { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) },
+    findings: [configured, healthOf(state.health), matched],
+    // A server that is down speaks before everything that comes of it.
+    required: ['Healthy', ...requiredConditions.Connector],
+    details: { ...details, health: { healthy, since: timestamp(since), ...(error ? { error: plain(error) } : {}) } },
   };
 }
 
-function connections({ connectionsOpen, connectionsTotal }: ListenerState | ConnectorState): JsonObject {
+function healthOf({ healthy, error }: NonNullable<ConnectorState['health']>): Finding {
+  if (healthy) return met('Healthy');
+  if (healthy === null) return pending('Healthy', 'The server has not been checked yet');
+  return pending('Healthy', `The server fails its health check: ${error ? explain(error) : 'no reason known'}`);
+}
+
+function connections({ connectionsOpen, connectionsTotal }: AnyListenerState | ConnectorState): JsonObject {
   return { connectionsOpen, connectionsTotal };
 }
 

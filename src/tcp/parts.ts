@@ -61,6 +61,9 @@ export class Parts {
 
   #put(config: PartConfig): Promise<void> {
     const key = keyOf(config.kind, config.name);
+    const running = this.#parts.get(key);
+    if (running instanceof Listener && running.update(config)) return running.settled;
+    if (running instanceof Connector && running.update(config)) return Promise.resolve();
     this.#take(key);
     const report = (state: PartState): void => this.#note(key, state);
     switch (config.kind) {
@@ -75,7 +78,8 @@ export class Parts {
         link.start();
         return Promise.resolve();
       }
-      case 'listener': {
+      case 'listener':
+      case 'multiKeyListener': {
         const listener = new Listener(config, this.#router, report);
         this.#parts.set(key, listener);
         return listener.settled;

@@ -46,6 +46,10 @@ test('an edge of ours at its hub', async () => {
   const site = await Skiff.run({ documents: edge(network, 'store') });
   await site.until('Link', 'to-hub', 'Ready');
   await exchangeBothWays(site, router);
+  // It answers what the round trip is measured by, every time.
+  const carried = ({ octetsIn, octetsOut, roundTripMs }: Record<string, number>): boolean =>
+    roundTripMs > 0 && octetsIn > OCTETS && octetsOut > OCTETS;
+  await site.until('Link', 'to-hub', ({ status }) => carried(status.facts as Record<string, number>), 30_000);
 });
 
 test('its edge at a hub of ours', async () => {

@@ -92,8 +92,8 @@ export class SkupperRouter {
   }
 
   /** Adds an entity while it runs, as its management tool does; it is there after a restart, too. */
-  async create(type: 'tcpConnector' | 'tcpListener', name: string, port: number): Promise<void> {
-    const attributes = { name, address: name, host: HOST, port: `${port}` };
+  async create(type: 'tcpConnector' | 'tcpListener', name: string, port: number, more: object = {}): Promise<void> {
+    const attributes = { name, address: name, host: HOST, port: `${port}`, ...more };
     await this.#manage('CREATE', type, name, attributes);
     this.#put([type, attributes]);
   }
