@@ -192,6 +192,7 @@ const ANNOTATIONS_DESCRIPTOR = Buffer.concat([Uint8Array.of(0x00, 0x80), Buffer.
 export interface MessageFields {
   /** Said in a header section, when said at all. */
   durable?: boolean;
+  messageId?: Writable;
   to?: string | null;
   subject?: string | null;
   replyTo?: string | null;
@@ -202,8 +203,16 @@ export interface MessageFields {
 
 function writeSections(writer: Writer, fields: MessageFields): void {
   if (fields.durable !== undefined) writer.write(described(Section.header, [fields.durable]));
-  const { to, subject, replyTo, correlationId, contentType } = fields;
-  const list: Writable[] = [null, null, to, subject, replyTo, correlationId, contentType ? symbol(contentType) : null];
+  const { messageId, to, subject, replyTo, correlationId, contentType } = fields;
+  const list: Writable[] = [
+    messageId,
+    null,
+    to,
+    subject,
+    replyTo,
+    correlationId,
+    contentType ? symbol(contentType) : null,
+  ];
   while (list.length > 0 && (list.at(-1) === null || list.at(-1) === undefined)) list.pop();
   if (list.length > 0) writer.write(described(Section.properties, list));
   if (fields.applicationProperties)

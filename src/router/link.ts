@@ -10,6 +10,7 @@ import { hostPort, isPermanent } from '../net/failure.ts';
 import { secureContext } from '../net/tls.ts';
 import { connectionOptions, prepare } from './connections.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
+import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 import { Uplink } from './uplink.ts';
 
@@ -28,6 +29,8 @@ export class Link {
   readonly config: LinkConfig;
   readonly #router: Router;
   readonly #hooks: LinkHooks;
+  readonly #record: OwnRecord;
+  #downCount = 0;
   #context: tls.SecureContext | null = null;
   /** The connection once it is open in both directions. */
   #uplink: Uplink | null = null;
@@ -47,6 +50,10 @@ export class Link {
     this.config = config;
     this.#router = router;
     this.#hooks = hooks;
+    const { name, role, cost, tls: material } = config;
+    const protocol = material ? 'amqps' : 'amqp';
+    const state = { status: 'down', downCount: 0, httpProxy: 'no' };
+    this.#record = router.records.add('LINK', { name, role, cost, protocol, ...state });
   }
 
   /** The uplink that could be active; null while not connected. */
@@ -70,6 +77,7 @@ export class Link {
   /** Closes the connection, if any, and dials no more. */
   close(): void {
     this.#closed = true;
+    this.#record.end();
     if (this.#timer) clearTimeout(this.#timer);
     this.#giveUp?.();
     this.#connection?.close();
@@ -139,6 +147,9 @@ export class Link {
       siteId: read('skiff.site-id'),
       siteName: read('skiff.site-name'),
     };
+    const peer = this.#peer.accessId === null ? {} : { peer: this.#peer.accessId };
+    const upTime = Date.now() * 1000;
+    this.#record.set({ status: 'up', destPort: String(this.#endpoint().port), upTime, ...peer });
     log.info('link', `${this.config.name} is connected to ${open.containerId}`, this.#endpoint());
     this.#hooks.onUplinkChange();
     this.showActive();
@@ -148,7 +159,10 @@ export class Link {
     this.#connection = null;
     const wasUp = this.#uplink === uplink;
     this.#uplink = null;
-    if (wasUp) this.#hooks.onUplinkChange();
+    if (wasUp) {
+      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: ++this.#downCount });
+      this.#hooks.onUplinkChange();
+    }
     if (this.#closed) return;
     this.#failed(error ?? new SkiffError('connection-closed', 'the peer closed the connection'));
   }

@@ -3,6 +3,7 @@ import type { ErrorFact } from '../errors.ts';
 import { log } from '../log.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
 import type { ConnectorConfig, ConnectorState } from '../router/protocol.ts';
+import type { OwnRecord } from '../router/records/own.ts';
 import type { Router } from '../router/router.ts';
 import { takeBody } from './encapsulation.ts';
 import { ServerStream } from './server-stream.ts';
@@ -13,6 +14,7 @@ export class Connector implements Consumer {
   readonly #router: Router;
   readonly #report: (state: ConnectorState) => void;
   readonly #streams = new Set<ServerStream>();
+  readonly #record: OwnRecord;
   #total = 0;
   #error: ErrorFact | null = null;
   #closed = false;
@@ -21,6 +23,9 @@ export class Connector implements Consumer {
     this.config = config;
     this.#router = router;
     this.#report = report;
+    const { name, host, port, routingKey } = config;
+    const where = { destHost: host, destPort: String(port), protocol: 'tcp', address: routingKey, flowCount: 0 };
+    this.#record = router.records.add('CONNECTOR', { name: `connector/${name}@${host}`, ...where });
     router.addresses.addConsumer(`M${config.routingKey}`, this);
     this.#changed();
   }
@@ -34,6 +39,7 @@ export class Connector implements Consumer {
     if (cut) for (const stream of [...this.#streams]) stream.fail();
     if (this.#closed) return;
     this.#closed = true;
+    this.#record.end();
     this.#router.addresses.removeConsumer(`M${this.config.routingKey}`, this);
   }
 
@@ -45,7 +51,7 @@ export class Connector implements Consumer {
       queueMicrotask(() => source.onOutcome({ outcome: 'released' }, true));
       return DISCARD;
     }
-    this.#total++;
+    this.#record.count({ flowCount: ++this.#total });
     const stream = new ServerStream(this.config, arrival, body, source, this.#router, {
       onConnected: () => {
         if (!this.#error) return;

@@ -5,6 +5,7 @@ import { log } from '../log.ts';
 import { hostPort, socketFailure } from '../net/failure.ts';
 import type { Address, Producer } from '../router/addresses.ts';
 import type { ListenerConfig, ListenerState } from '../router/protocol.ts';
+import type { OwnRecord } from '../router/records/own.ts';
 import type { Router } from '../router/router.ts';
 import { ClientStream } from './client-stream.ts';
 
@@ -17,6 +18,7 @@ export class Listener implements Producer {
   readonly #router: Router;
   readonly #report: (state: ListenerState) => void;
   readonly #address: Address;
+  readonly #record: OwnRecord;
   readonly #streams = new Set<ClientStream>();
   readonly #tried: () => void;
   /** Resolves when the socket has been tried once, or needs no try. */
@@ -36,6 +38,10 @@ export class Listener implements Producer {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.settled = promise;
     this.#tried = resolve;
+    const { name, host, port, routingKey } = config;
+    const where = { destHost: host, destPort: String(port), protocol: 'tcp', address: routingKey, flowCount: 0 };
+    // The names are those that Skupper gives to the parts of a router.
+    this.#record = router.records.add('LISTENER', { name: `listener/${name}`, ...where });
     this.#address = router.addresses.addProducer(`M${config.routingKey}`, this);
     if (this.#matched) this.onConsumersChanged();
     else {
@@ -49,6 +55,7 @@ export class Listener implements Producer {
     if (cut) for (const stream of [...this.#streams]) stream.fail();
     if (this.#closed) return;
     this.#closed = true;
+    this.#record.end();
     this.#router.addresses.removeProducer(this.#address.key, this);
     this.#stop();
   }
@@ -122,7 +129,7 @@ export class Listener implements Producer {
   }
 
   #accept(socket: Socket): void {
-    this.#total++;
+    this.#record.count({ flowCount: ++this.#total });
     const stream = new ClientStream(socket, this.#router, this.config.routingKey, (over) => {
       if (this.#streams.delete(over)) this.#changed();
     });
