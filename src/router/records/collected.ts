@@ -19,7 +19,7 @@ const RECORD_OCTETS = 200;
 /** What is kept of each type; all else is passed over, so that counters change nothing here. */
 const KEPT: Record<RecordType, (keyof Attributes)[]> = {
   SITE: ['name', 'platform', 'namespace', 'version'],
-  ROUTER: ['parent', 'name', 'mode', 'version'],
+  ROUTER: ['parent', 'name', 'mode', 'version', 'startTime'],
   LINK: ['parent', 'peer', 'name', 'status', 'role', 'cost'],
   ROUTER_ACCESS: ['parent', 'name', 'role'],
   LISTENER: ['parent', 'name', 'address', 'destHost', 'destPort'],
