@@ -221,7 +221,8 @@ function writeSections(writer: Writer, fields: MessageFields): void {
 
 /** A whole message with an amqp-value body. */
 export function writeMessage(fields: MessageFields, body: Writable): Buffer {
-  const writer = new Writer();
+  // A long body is not to be moved each time the writer grows.
+  const writer = new Writer(body instanceof Uint8Array ? body.length + 512 : 512);
   writeSections(writer, fields);
   writer.write(described(Section.value, body));
   return Buffer.from(writer.written());

@@ -19,11 +19,11 @@ const RECORD_OCTETS = 200;
 /** What is kept of each type; all else is passed over, so that counters change nothing here. */
 const KEPT: Record<RecordType, (keyof Attributes)[]> = {
   SITE: ['name', 'platform', 'namespace', 'version'],
-  ROUTER: ['parent', 'name', 'mode', 'version', 'startTime'],
-  LINK: ['parent', 'peer', 'name', 'status', 'role', 'cost'],
-  ROUTER_ACCESS: ['parent', 'name', 'role'],
-  LISTENER: ['parent', 'name', 'address', 'destHost', 'destPort'],
-  CONNECTOR: ['parent', 'name', 'address', 'destHost', 'destPort'],
+  ROUTER: ['parent', 'name', 'startTime'],
+  LINK: ['parent', 'peer', 'name', 'status'],
+  ROUTER_ACCESS: ['parent', 'name'],
+  LISTENER: ['parent', 'name', 'address'],
+  CONNECTOR: ['parent', 'name', 'address', 'destHost'],
 };
 
 interface Source {
@@ -72,7 +72,6 @@ export class Collected {
       return false;
     }
     this.#sources.set(source, { until, records: new Map(), octets: 0 });
-    this.#onChange(source);
     return true;
   }
 

@@ -22,8 +22,8 @@ import { readMessage } from './messages.ts';
 export const FEED = '_$skiff.records';
 export const FEED_PROPERTY = 'skiff.records';
 export const FEED_VERSION = int(1);
-/** Octets of a message, about, as long as a single source does not need more. */
-const MESSAGE_OCTETS = 48 * 1024;
+/** Octets of a message, about, unless a single source needs more: what is under way to very many slow edges adds up. */
+const MESSAGE_OCTETS = 16 * 1024;
 /** Octets of a message that an edge takes. */
 const MAX_MESSAGE = 8 * 1024 * 1024;
 
@@ -32,7 +32,9 @@ export class Feed {
   readonly #collected: Collected;
   readonly #subscribers = new Set<Subscriber>();
   /** What was encoded since the last change. */
-  readonly #encoded = new Map<string, Buffer>();
+  readonly #entries = new Map<string, Buffer>();
+  /** The last message that was made. Most edges get the same. */
+  #message: { key: string; octets: Buffer } | null = null;
 
   constructor(collected: Collected) {
     this.#collected = collected;
@@ -40,44 +42,61 @@ export class Feed {
 
   /** Sends everything, and then what changes, for as long as the link is there; returns how that ends. */
   serve(sender: Sender): () => void {
-    const subscriber = new Subscriber(sender, this.#collected.ids(), (source) => this.#entry(source));
+    const subscriber = new Subscriber(this, sender, this.#collected.ids());
     this.#subscribers.add(subscriber);
     subscriber.pump();
     return () => {
       this.#subscribers.delete(subscriber);
-      if (this.#subscribers.size === 0) this.#encoded.clear();
+      if (this.#subscribers.size > 0) return;
+      this.#entries.clear();
+      this.#message = null;
     };
   }
 
   /** Something else is known of these sources. */
   publish(sources: Iterable<string>): void {
     if (this.#subscribers.size === 0) return;
+    this.#message = null;
     const changed = [...sources];
-    for (const source of changed) this.#encoded.delete(source);
+    for (const source of changed) this.#entries.delete(source);
     for (const subscriber of this.#subscribers) subscriber.note(changed);
   }
 
-  #entry(source: string): Buffer {
-    let entry = this.#encoded.get(source);
+  /** What is known of a source, as octets. */
+  entry(source: string): Buffer {
+    let entry = this.#entries.get(source);
     if (entry) return entry;
     const records = this.#collected.recordsOf(source);
     entry = encode([source, (records ?? []).map(encodeRecord)]);
-    if (records) this.#encoded.set(source, entry);
+    if (records) this.#entries.set(source, entry);
     return entry;
+  }
+
+  /** A message about these sources; `complete`: with it everything has been told. */
+  message(sources: string[], complete: boolean): Buffer {
+    const key = `${complete} ${sources.join(' ')}`;
+    if (this.#message?.key !== key) {
+      const body = Buffer.concat(sources.map((source) => this.entry(source)));
+      const applicationProperties = complete ? new Map([[symbol('complete'), true]]) : null;
+      const octets = Buffer.concat([NO_ANNOTATIONS, writeMessage({ applicationProperties }, body)]);
+      this.#message = { key, octets };
+    }
+    return this.#message.octets;
   }
 }
 
+/** An edge that is fed. It takes one message at a time: what changes meanwhile is told once. */
 class Subscriber {
+  readonly #feed: Feed;
   readonly #sender: Sender;
-  readonly #entry: (source: string) => Buffer;
   readonly #untold: Set<string>;
   #began = false;
   #busy = false;
 
-  constructor(sender: Sender, sources: string[], entry: (source: string) => Buffer) {
+  constructor(feed: Feed, sender: Sender, sources: string[]) {
+    this.#feed = feed;
     this.#sender = sender;
     this.#untold = new Set(sources);
-    this.#entry = entry;
   }
 
   note(sources: string[]): void {
@@ -85,37 +104,39 @@ class Subscriber {
     this.pump();
   }
 
-  /** One message at a time: what changes while the edge is slow is told once. */
   pump(): void {
-    while (!this.#busy && (this.#untold.size > 0 || !this.#began)) this.#send();
+    if (this.#busy || this.#untold.size === 0) return;
+    const sources = this.#take();
+    const complete = !this.#began && this.#untold.size === 0;
+    if (complete) this.#began = true;
+    const octets = this.#feed.message(sources, complete);
+    this.#busy = true;
+    const ignore = (): void => {};
+    const delivery = this.#sender.send(false, {
+      // The edge has read it.
+      onState: (_state, settled) => {
+        if (!settled) delivery.settle();
+        this.#busy = false;
+        this.pump();
+      },
+      onLost: ignore,
+      onWritable: ignore,
+      onFinished: ignore,
+    });
+    delivery.end(false, new Chunk(octets, 0, octets.length));
   }
 
-  #send(): void {
-    const entries: Buffer[] = [];
+  /** As much as fits a message. */
+  #take(): string[] {
+    const sources: string[] = [];
     let octets = 0;
     for (const source of this.#untold) {
       if (octets > MESSAGE_OCTETS) break;
-      const entry = this.#entry(source);
-      entries.push(entry);
-      octets += entry.length;
+      octets += this.#feed.entry(source).length;
+      sources.push(source);
       this.#untold.delete(source);
     }
-    const complete = !this.#began && this.#untold.size === 0;
-    if (complete) this.#began = true;
-    const applicationProperties = complete ? new Map([[symbol('complete'), true]]) : null;
-    const message = Buffer.concat([NO_ANNOTATIONS, writeMessage({ applicationProperties }, Buffer.concat(entries))]);
-    this.#busy = true;
-    const ignore = (): void => {};
-    const delivery = this.#sender.send(true, {
-      onState: ignore,
-      onLost: ignore,
-      onWritable: ignore,
-      onFinished: () => {
-        this.#busy = false;
-        queueMicrotask(() => this.pump());
-      },
-    });
-    delivery.end(true, new Chunk(message, 0, message.length));
+    return sources;
   }
 }
 
