@@ -14,6 +14,7 @@ import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
 import { Peer } from './peer.ts';
 import type { AccessConfig, AccessState, PeerState } from './protocol.ts';
+import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
@@ -33,7 +34,8 @@ export class Access {
   readonly #router: Router;
   readonly #ids: ContainerIds;
   readonly #report: (state: AccessState) => void;
-  readonly #recordId: string;
+  /** Of a port for routers. */
+  readonly #record: OwnRecord | null;
   readonly #live = new Map<Peer, Live>();
   readonly #refusals: AccessState['refusals'] = [];
   #acceptor: Acceptor | null = null;
@@ -48,7 +50,8 @@ export class Access {
     this.#router = router;
     this.#ids = ids;
     this.#report = report;
-    this.#recordId = router.nextRecordId();
+    const { name, role } = config;
+    this.#record = role === 'normal' ? null : router.records.add('ROUTER_ACCESS', { name, role, linkCount: 0 });
   }
 
   /** Tries to open the port; resolves either way. A port that is taken is tried again until it is free. */
@@ -83,6 +86,7 @@ export class Access {
   /** Accepts nothing more, and closes what was accepted. */
   close(): void {
     this.#closed = true;
+    this.#record?.end();
     if (this.#retry) clearTimeout(this.#retry);
     this.#acceptor?.close();
     for (const { connection } of this.#live.values()) {
@@ -100,7 +104,8 @@ export class Access {
     const sasl = new SaslServer(external ? 'EXTERNAL' : 'ANONYMOUS', { optional: !external, refusal });
     const peer = this.#newPeer(accepted);
     const patient = this.config.role !== 'normal';
-    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId: this.#recordId, patient });
+    const accessId = this.#record?.identity;
+    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
     this.#live.set(peer, { connection, state: null });
@@ -224,6 +229,7 @@ export class Access {
   #changed(): void {
     if (this.#closed) return;
     const peers = [...this.#live.values()].flatMap((live) => (live.state ? [live.state] : []));
+    this.#record?.count({ linkCount: peers.length });
     this.#report({
       kind: 'access',
       name: this.config.name,

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { int, symbol, type Writable, type WritableMap } from '../amqp/codec.ts';
 import type { ConnectionOptions } from '../amqp/connection.ts';
 import type { Sasl } from '../amqp/sasl.ts';
+import { FEED_PROPERTY, FEED_VERSION } from './records/feed.ts';
 import type { Router } from './router.ts';
 
 /** Octets of our largest frame: four TLS records. What goes out keeps to what the peer takes. */
@@ -34,8 +35,8 @@ export interface ConnectionPurpose {
   /** The host we dial; null when we accept. */
   hostname: string | null;
   sasl: Sasl | null;
-  /** The record id of the access that accepts, by which the peer's link record names us. */
-  accessId?: string;
+  /** The record id of the access that accepts routers, by which the peer's link record names us. */
+  accessId?: string | undefined;
   /** Milliseconds, where it is not the usual. */
   idleTimeout?: number;
   /** A router that dials knows its line: one that is patient is met with the same patience. */
@@ -50,7 +51,7 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
     ['qd.conn-id', int(++connectionCount)],
     ['qd.annotations-version', int(ANNOTATIONS_VERSION)],
   ];
-  if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId]);
+  if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId], [FEED_PROPERTY, FEED_VERSION]);
   properties.push(['skiff.site-id', router.identity.siteId], ['skiff.site-name', router.identity.siteName]);
   return {
     containerId: router.id,

@@ -11,6 +11,7 @@ import { secureContext } from '../net/tls.ts';
 import { connectionOptions, prepare } from './connections.ts';
 import { LinkFacts } from './link-facts.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
+import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 import { Uplink } from './uplink.ts';
 
@@ -30,6 +31,8 @@ export class Link {
   readonly #router: Router;
   readonly #hooks: LinkHooks;
   readonly #facts = new LinkFacts(() => this.#set(this.#status));
+  readonly #record: OwnRecord;
+  #downCount = 0;
   #context: tls.SecureContext | null = null;
   /** The connection once it is open in both directions. */
   #uplink: Uplink | null = null;
@@ -49,6 +52,10 @@ export class Link {
     this.config = config;
     this.#router = router;
     this.#hooks = hooks;
+    const { name, role, cost, tls: material, proxy } = config;
+    const protocol = material ? 'amqps' : 'amqp';
+    const state = { status: 'down', downCount: 0, httpProxy: proxy ? 'yes' : 'no' };
+    this.#record = router.records.add('LINK', { name, role, cost, protocol, ...state });
   }
 
   /** The uplink that could be active; null while not connected. */
@@ -73,6 +80,7 @@ export class Link {
   /** Closes the connection, if any, and dials no more. */
   close(): void {
     this.#closed = true;
+    this.#record.end();
     if (this.#timer) clearTimeout(this.#timer);
     this.#giveUp?.();
     this.#facts.end();
@@ -148,6 +156,9 @@ export class Link {
       siteId: read('skiff.site-id'),
       siteName: read('skiff.site-name'),
     };
+    const peer = this.#peer.accessId === null ? {} : { peer: this.#peer.accessId };
+    const upTime = Date.now() * 1000;
+    this.#record.set({ status: 'up', destPort: String(this.#endpoint().port), upTime, ...peer });
     log.info('link', `${this.config.name} is connected to ${open.containerId}`, this.#endpoint());
     this.#hooks.onUplinkChange();
     this.#facts.begin(uplink.connection);
@@ -159,7 +170,10 @@ export class Link {
     const wasUp = this.#uplink === uplink;
     this.#uplink = null;
     this.#facts.end();
-    if (wasUp) this.#hooks.onUplinkChange();
+    if (wasUp) {
+      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: ++this.#downCount });
+      this.#hooks.onUplinkChange();
+    }
     if (this.#closed) return;
     this.#failed(error ?? new SkiffError('connection-closed', 'the peer closed the connection'));
   }

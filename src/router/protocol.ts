@@ -4,6 +4,7 @@
  */
 import type { ErrorFact } from '../errors.ts';
 import type { LogRecord } from '../log.ts';
+import type { FlowRecord } from './records/encoding.ts';
 
 /** PEM texts. An access needs all three; a link may leave out certificate and key when the peer asks for none. */
 export interface TlsMaterial {
@@ -212,6 +213,18 @@ export interface ConnectorState {
   health?: { healthy: boolean | null; since: number; error: ErrorFact | null };
 }
 
+/** What a source of flow records says, such as a router: what statuses need of it. */
+export interface NetworkSource {
+  source: string;
+  records: FlowRecord[];
+}
+
+/** Sources of which something else is known than before, whole, and those that are gone. This router is one, too. */
+export interface NetworkChange {
+  put: NetworkSource[];
+  remove: string[];
+}
+
 export type PartState = AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;
 
 /** Main thread → router thread. */
@@ -231,5 +244,7 @@ export type RouterEvent =
   | { type: 'applied'; seq: number }
   /** Parts whose state changed, whole; sent within 100 ms of the change. */
   | { type: 'states'; states: PartState[] }
+  /** At most once a second. */
+  | ({ type: 'network' } & NetworkChange)
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

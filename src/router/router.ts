@@ -4,6 +4,7 @@ import type { RouterAnnotations } from '../amqp/message.ts';
 import { type Address, AddressTable, addressKey } from './addresses.ts';
 import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
 import type { RouterIdentity } from './protocol.ts';
+import { Records } from './records/records.ts';
 
 export class Router {
   readonly identity: RouterIdentity;
@@ -15,10 +16,12 @@ export class Router {
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;
+  readonly records: Records;
 
   constructor(identity: RouterIdentity) {
     this.identity = identity;
     this.meshId = identity.mode === 'edge' ? randomName(15) : null;
+    this.records = new Records(this);
   }
 
   get id(): string {

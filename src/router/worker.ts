@@ -15,7 +15,11 @@ let parts: Parts | null = null;
 port.on('message', (request: RouterRequest) => {
   switch (request.type) {
     case 'start':
-      parts = new Parts(request.identity, (states) => send({ type: 'states', states }));
+      parts = new Parts(
+        request.identity,
+        (states) => send({ type: 'states', states }),
+        (change) => send({ type: 'network', ...change }),
+      );
       return;
     case 'apply': {
       const { seq } = request;

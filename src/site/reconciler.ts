@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { PartState } from '../router/protocol.ts';
+import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { Router, type RouterHandlers, type RouterPort } from './router.ts';
 
@@ -14,6 +15,7 @@ export class Reconciler {
   readonly #startRouter: () => RouterPort;
   readonly #handlers: RouterHandlers;
   readonly states = new Map<PartKey, PartState>();
+  readonly network = new Network();
   #router: Router | null = null;
   #wanted: Plan = nothing;
   #current: Plan = nothing;
@@ -64,6 +66,7 @@ export class Reconciler {
     if (!isDeepStrictEqual(plan.identity, this.#current.identity)) {
       await this.#stopRouter(replaceMs);
       this.states.clear();
+      this.network.clear();
       before = nothing.parts;
       if (plan.identity && !this.#closed) this.#router = this.#newRouter(plan.identity);
     }
@@ -83,6 +86,10 @@ export class Reconciler {
         const known = states.filter((state) => this.#wanted.parts.has(partKey(state)));
         for (const state of known) this.states.set(partKey(state), state);
         this.#handlers.onStates(known);
+      },
+      onNetwork: (change) => {
+        this.network.apply(change);
+        this.#handlers.onNetwork(change);
       },
       onFailure: (error) => this.#handlers.onFailure(error),
     });

@@ -5,6 +5,7 @@ import { startWorker } from '../assets.ts';
 import { SkiffError } from '../errors.ts';
 import { forward } from '../log.ts';
 import type {
+  NetworkChange,
   PartConfig,
   PartKind,
   PartState,
@@ -41,6 +42,7 @@ export function startRouterThread(): RouterPort {
 
 export interface RouterHandlers {
   onStates(states: PartState[]): void;
+  onNetwork(change: NetworkChange): void;
   /** The thread ended although nobody asked it to. */
   onFailure(error: SkiffError): void;
 }
@@ -89,6 +91,9 @@ export class Router {
         break;
       case 'states':
         if (!this.#stopping) handlers.onStates(event.states);
+        break;
+      case 'network':
+        if (!this.#stopping) handlers.onNetwork(event);
         break;
       case 'log':
         forward(event.record);

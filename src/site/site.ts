@@ -40,6 +40,9 @@ export type SiteEvent =
 /** How long a change waits for the router to try it, so that a status read right after it tells the outcome. */
 const takeUpMs = 2_000;
 
+/** Kinds whose status depends on what is elsewhere in the network. */
+const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 'Link', 'Connector']);
+
 export class Site {
   readonly documents: Documents;
   readonly #version: string;
@@ -52,7 +55,11 @@ export class Site {
     this.documents = new Documents(store, now);
     this.#version = version;
     this.#statuses = new Statuses(now);
-    this.#reconciler = new Reconciler(startRouter, { onStates: (states) => this.#onStates(states), onFailure });
+    this.#reconciler = new Reconciler(startRouter, {
+      onStates: (states) => this.#onStates(states),
+      onNetwork: () => this.#refresh(this.documents.all().filter(({ kind }) => tellOfNetwork.has(kind))),
+      onFailure,
+    });
   }
 
   /** Done when every access and listener has been tried once. */
@@ -145,6 +152,7 @@ export class Site {
       resources: this.documents.all(),
       plan: this.#plan,
       states: this.#reconciler.states,
+      network: this.#reconciler.network.view,
       running: isDeepStrictEqual(this.#reconciler.current.identity, this.#plan.identity),
     };
     for (const { kind, name } of this.#statuses.refresh(resources, view)) {

@@ -11,9 +11,11 @@ import type {
   ListenerState,
   MultiKeyListenerState,
   PartState,
+  PeerState,
 } from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
+import type { NetworkView } from './network.ts';
 import type { PartKey, Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
 
@@ -22,6 +24,7 @@ export interface View {
   resources: Resource[];
   plan: Plan;
   states: ReadonlyMap<PartKey, PartState>;
+  network: NetworkView;
   /** Whether the router has taken up the plan's identity. */
   running: boolean;
 }
@@ -52,8 +55,7 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   Link: ['Configured', 'Operational'],
   Listener: ['Configured', 'Matched'],
   MultiKeyListener: ['Configured', 'Operational'],
-  // Skupper requires Matched too. Who listens elsewhere is told by flow records, and there are none yet.
-  Connector: ['Configured'],
+  Connector: ['Configured', 'Matched'],
 };
 
 /** `required` where it differs from that of the kind. */
@@ -66,13 +68,13 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
     case 'RouterAccess':
       return judgeAccess(resource, view);
     case 'Link':
-      return judgeLink(stateOf<LinkState>(resource, view));
+      return judgeLink(stateOf<LinkState>(resource, view), view.network);
     case 'Listener':
       return judgeListener(stateOf<ListenerState>(resource, view));
     case 'MultiKeyListener':
       return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
     case 'Connector':
-      return judgeConnector(stateOf<ConnectorState>(resource, view));
+      return judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network);
   }
 }
 
@@ -89,7 +91,9 @@ function judgeSite(view: View): Judgement {
     resource.kind === 'RouterAccess' ? endpointsOf(resource, statesOf(resource, view)) : [],
   );
   const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
-  return { findings: [met('Configured'), running], details: { endpoints } };
+  const network = view.network.sites;
+  const details = { endpoints, sitesInNetwork: network.length, network };
+  return { findings: [met('Configured'), running], details };
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
@@ -110,12 +114,18 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
     details: {
       endpoints,
       peers: access.spec.roles.flatMap(({ name }, index) =>
-        (states[index]?.peers ?? []).map((peer) => ({ role: name, ...peer, since: timestamp(peer.since) })),
+        (states[index]?.peers ?? []).map((peer) => ({ role: name, ...shown(peer, view.network) })),
       ),
       refusals: refusals.map((refusal) => ({ ...refusal, cause: plain(refusal.cause), at: timestamp(refusal.at) })),
       ...(error ? { error: plain(error) } : {}),
     },
   };
+}
+
+/** Who is linked here; of which site others than a Skiff are, flow records tell. */
+function shown(peer: PeerState, network: NetworkView): JsonObject {
+  const site = peer.siteName === null ? network.siteOfRouter(peer.id) : undefined;
+  return { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
 }
 
 function isListening(state: AccessState | undefined): boolean {
@@ -134,15 +144,19 @@ function endpointsOf(access: Resource<'RouterAccess'>, states: (AccessState | un
   });
 }
 
-function judgeLink(state: LinkState | undefined): Judgement {
+function judgeLink(state: LinkState | undefined, network: NetworkView): Judgement {
   if (!state) return { findings: [pending('Configured'), pending('Operational', 'Not operational')], details: {} };
   const { error, peer, endpoint } = state;
+  // A Skiff says by itself of which site it is; of others, flow records tell.
+  const known = peer?.accessId ? network.siteOfAccess(peer.accessId) : undefined;
+  const remoteSiteId = peer?.siteId ?? known?.id;
+  const remoteSiteName = peer?.siteName ?? known?.name;
   return {
     findings: [met('Configured'), operational(state)],
     details: {
       ...(endpoint ? { endpoint: { host: endpoint.host, port: String(endpoint.port) } } : {}),
-      ...(peer?.siteId ? { remoteSiteId: peer.siteId } : {}),
-      ...(peer?.siteName ? { remoteSiteName: peer.siteName } : {}),
+      ...(remoteSiteId ? { remoteSiteId } : {}),
+      ...(remoteSiteName ? { remoteSiteName } : {}),
       ...(peer ? { peer: { ...peer } } : {}),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
@@ -214,18 +228,22 @@ function listenerDetails(state: AnyListenerState | undefined): JsonObject {
   return { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
 }
 
-function judgeConnector(state: ConnectorState | undefined): Judgement {
-  if (!state) return { findings: [pending('Configured')], details: {} };
-  // It is configured all the same; but "OK" beside a server that does not answer would mislead.
-  const configured = met('Configured', state.error ? explain(state.error) : 'OK');
-  const matched: Finding = {
-    type: 'Matched',
-    status: 'Unknown',
-    reason: 'Pending',
-    message: 'Whether a listener elsewhere matches cannot be known yet',
+function judgeConnector(
+  { spec }: Resource<'Connector'>,
+  state: ConnectorState | undefined,
+  network: NetworkView,
+): Judgement {
+  const hasMatchingListener = network.hasListener(spec.routingKey);
+  // It is ready all the same; but "OK" beside a server that does not answer would mislead.
+  const message = state?.error ? explain(state.error) : 'OK';
+  const configured = state ? met('Configured', message) : pending('Configured');
+  const matched = hasMatchingListener ? met('Matched', message) : pending('Matched', 'No matching listeners');
+  const details = {
+    hasMatchingListener,
+    ...(state ? connections(state) : {}),
+    ...(state?.error ? { error: plain(state.error) } : {}),
   };
-  const details = { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
-  if (!state.health) return { findings: [configured, matched], details };
+  if (!state?.health) return { findings: [configured, matched], details };
   const { healthy, since, error } = state.health;
   return {
     findings: [configured, healthOf(state.health), matched],

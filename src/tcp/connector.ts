@@ -4,6 +4,7 @@ import { log } from '../log.ts';
 import { secureContext } from '../net/tls.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
 import type { ConnectorConfig, ConnectorState, PartConfig } from '../router/protocol.ts';
+import type { OwnRecord } from '../router/records/own.ts';
 import type { Router } from '../router/router.ts';
 import { alpnOf, takeBody } from './encapsulation.ts';
 import { HealthCheck } from './health-check.ts';
@@ -16,6 +17,7 @@ export class Connector implements Consumer {
   readonly #report: (state: ConnectorState) => void;
   readonly #streams = new Set<ServerStream>();
   #config: ConnectorConfig;
+  #record: OwnRecord;
   /** null: the configuration does not say how to reach it; `#error` says why. */
   #server: ServerAddress | null = null;
   #check: HealthCheck | null = null;
@@ -30,6 +32,7 @@ export class Connector implements Consumer {
     this.#config = config;
     this.#router = router;
     this.#report = report;
+    this.#record = this.#newRecord();
     this.#takeUp();
     this.#changed();
   }
@@ -37,7 +40,12 @@ export class Connector implements Consumer {
   /** Takes up another configuration for new streams; false when it is for another routing key. */
   update(config: PartConfig): boolean {
     if (this.#closed || config.kind !== 'connector' || config.routingKey !== this.#config.routingKey) return false;
+    const { host, port } = this.#config;
     this.#config = config;
+    if (config.host !== host || config.port !== port) {
+      this.#record.end();
+      this.#record = this.#newRecord();
+    }
     this.#takeUp();
     this.#changed();
     return true;
@@ -53,6 +61,7 @@ export class Connector implements Consumer {
     if (this.#closed) return;
     this.#closed = true;
     this.#check?.close();
+    this.#record.end();
     this.#offer(false);
   }
 
@@ -66,7 +75,7 @@ export class Connector implements Consumer {
       queueMicrotask(() => source.onOutcome({ outcome: 'released' }, true));
       return DISCARD;
     }
-    this.#total++;
+    this.#record.count({ flowCount: ++this.#total });
     const stream = new ServerStream(server, alpn, arrival, body, source, this.#router, {
       onConnected: () => {
         if (!this.#error) return;
@@ -87,6 +96,17 @@ export class Connector implements Consumer {
     this.#streams.add(stream);
     this.#changed();
     return stream;
+  }
+
+  /** Its name is one that Skupper gives to the parts of a router. */
+  #newRecord(): OwnRecord {
+    const { name, host, port, routingKey } = this.#config;
+    const where = { destHost: host, destPort: String(port), protocol: 'tcp', address: routingKey };
+    return this.#router.records.add('CONNECTOR', {
+      name: `connector/${name}@${host}`,
+      ...where,
+      flowCount: this.#total,
+    });
   }
 
   /** What was said of the server before is not true of this one. */

@@ -101,7 +101,10 @@ export class Listener {
       });
     }
     const strategy = config.kind === 'listener' ? { priority: [config.routingKey] } : config.strategy;
-    return new RoutingKeys(strategy, this.#router, () => this.#onReachability());
+    const { name, host, port } = config;
+    // The name is one that Skupper gives to the parts of a router.
+    const record = { name: `listener/${name}`, destHost: host, destPort: String(port), protocol: 'tcp' };
+    return new RoutingKeys(strategy, this.#router, record, () => this.#onReachability());
   }
 
   #onReachability(): void {

@@ -5,7 +5,7 @@
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
-import type { PartConfig, PartKind, PartState, RouterIdentity } from '../router/protocol.ts';
+import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity } from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
@@ -25,12 +25,19 @@ export class Parts {
   readonly #changed = new Map<string, PartState>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(identity: RouterIdentity, report: (states: PartState[]) => void) {
+  /** `onNetwork` hears what becomes known of the network. */
+  constructor(
+    identity: RouterIdentity,
+    report: (states: PartState[]) => void,
+    onNetwork: (change: NetworkChange) => void = () => {},
+  ) {
     this.#router = new Router(identity);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
     };
+    this.#router.records.onChange = onNetwork;
+    this.#router.records.start();
   }
 
   /** Applies a difference; resolves when each access and listener it names has been tried once. */
@@ -50,6 +57,7 @@ export class Parts {
     const connections = parts.flatMap((part) =>
       part instanceof Access || part instanceof Link ? part.connections : [],
     );
+    this.#router.records.stop();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();

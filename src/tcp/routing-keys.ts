@@ -4,6 +4,8 @@
  */
 import type { Address, Producer } from '../router/addresses.ts';
 import type { Strategy } from '../router/protocol.ts';
+import type { Attributes } from '../router/records/encoding.ts';
+import type { OwnRecord } from '../router/records/own.ts';
 import type { Router } from '../router/router.ts';
 
 interface Key {
@@ -12,6 +14,9 @@ interface Key {
   weight: number;
   /** What a key has over the others since it was last chosen (smooth weighted round robin). */
   credit: number;
+  /** Tells the network that somebody listens to it, and how many connections came. */
+  record: OwnRecord;
+  flowCount: number;
 }
 
 export class RoutingKeys implements Producer {
@@ -21,8 +26,8 @@ export class RoutingKeys implements Producer {
   readonly #keys: Key[];
   readonly #onChange: () => void;
 
-  /** `onChange`: one of the keys has become reachable, or is no longer. */
-  constructor(strategy: Strategy, router: Router, onChange: () => void) {
+  /** `record`: what is the same in the flow records of all keys. `onChange`: one has become reachable, or is no longer. */
+  constructor(strategy: Strategy, router: Router, record: Attributes, onChange: () => void) {
     this.#router = router;
     this.#onChange = onChange;
     this.#weighted = 'weighted' in strategy;
@@ -30,7 +35,8 @@ export class RoutingKeys implements Producer {
       'weighted' in strategy ? Object.entries(strategy.weighted) : strategy.priority.map((name) => [name, 1]);
     this.#keys = weights.map(([name, weight]) => {
       const address = router.addresses.addProducer(`M${name}`, this);
-      return { name, address, weight, credit: 0 };
+      const own = router.records.add('LISTENER', { ...record, address: name, flowCount: 0 });
+      return { name, address, weight, credit: 0, record: own, flowCount: 0 };
     });
   }
 
@@ -45,7 +51,13 @@ export class RoutingKeys implements Producer {
 
   /** Where the next connection goes; null when nobody serves any of the keys. */
   next(): string | null {
-    if (!this.#weighted) return this.#keys.find((key) => this.#isReachable(key))?.name ?? null;
+    const key = this.#weighted ? this.#nextByWeight() : this.#keys.find((one) => this.#isReachable(one));
+    if (!key) return null;
+    key.record.count({ flowCount: ++key.flowCount });
+    return key.name;
+  }
+
+  #nextByWeight(): Key | null {
     let best: Key | null = null;
     let total = 0;
     for (const key of this.#keys) {
@@ -56,11 +68,14 @@ export class RoutingKeys implements Producer {
     }
     if (!best) return null;
     best.credit -= total;
-    return best.name;
+    return best;
   }
 
   close(): void {
-    for (const { address } of this.#keys) this.#router.addresses.removeProducer(address.key, this);
+    for (const { address, record } of this.#keys) {
+      this.#router.addresses.removeProducer(address.key, this);
+      record.end();
+    }
   }
 
   onConsumersChanged(): void {

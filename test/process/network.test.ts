@@ -244,9 +244,9 @@ test('statuses tell the truth soon after it changes, as table, JSON and YAML', a
   assert.match(yaml.stdout, /^ {2}connectionsOpen: 1$/m);
   assert.match(yaml.stdout, /^kind: Listener$/m);
 
-  // Who listens elsewhere is not known yet, and nobody pretends to.
+  await hubSite.until('Connector', 'truth', 'Ready');
   const connectors = await hubSite.cli('connector', 'status');
-  assert.match(connectors.stdout, /^truth +Ready +truth .* +unknown +OK$/m);
+  assert.match(connectors.stdout, /^truth +Ready +truth .* +true +OK$/m);
   const links = await store1.cli('link', 'status');
   assert.match(links.stdout, /^NAME +STATUS +COST +ROUND-TRIP +RECONNECTS +CERTIFICATE +MESSAGE$/m);
   assert.match(links.stdout, /^to-hub +Ready +1 +[\d.]+ ms +0 +36[34] days +OK$/m);

@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AccessState, LinkState, ListenerState } from '../../src/router/protocol.ts';
+import type { FlowRecord } from '../../src/router/records/encoding.ts';
 import type { Status } from '../../src/site/conditions.ts';
 import type { Kind } from '../../src/site/resources.ts';
 import { Site, type SiteEvent } from '../../src/site/site.ts';
@@ -162,16 +163,66 @@ test('a MultiKeyListener is ready while any of its keys is reachable, and tells 
   assert.equal(status('MultiKeyListener', 'b').strategy, { weighted: { routingKeysReachable: { y: 1 } } });
 });
 
-test('what a connector cannot know is unknown', async () => {
+/** What a hub named `hub` tells of itself. */
+const hubRecords: FlowRecord[] = [
+  { type: 'SITE', identity: 'hub-site', name: 'hub', platform: 'linux', version: '2.0' },
+  { type: 'ROUTER', identity: 'aaaaa:0', parent: 'hub-site', name: '0/hub-router' },
+  { type: 'ROUTER_ACCESS', identity: 'aaaaa:1', parent: 'aaaaa:0', name: 'edges', role: 'edge' },
+];
+const listensTo = (address: string): FlowRecord => ({
+  ...{ type: 'LISTENER', identity: 'aaaaa:2', parent: 'aaaaa:0', name: 'listener/a', address },
+});
+
+test('a connector is ready when somebody listens to its routing key, wherever that is', async () => {
   const { router, brief, status } = await running(edgeSite, connector('a'));
   router.say({ kind: 'connector', name: 'a', connectionsOpen: 1, connectionsTotal: 2, error: null });
+  assert.is(brief('Connector', 'a'), 'Pending: No matching listeners');
+  assert.is(status('Connector', 'a').hasMatchingListener, false);
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: [...hubRecords, listensTo('b')] }], remove: [] });
+  assert.is(brief('Connector', 'a'), 'Pending: No matching listeners');
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: [...hubRecords, listensTo('a')] }], remove: [] });
   assert.is(brief('Connector', 'a'), 'Ready: OK');
-  const matched = status('Connector', 'a').conditions.find(({ type }) => type === 'Matched');
-  assert.is(matched?.status, 'Unknown');
-  assert.not.ok('hasMatchingListener' in status('Connector', 'a'));
+  assert.is(status('Connector', 'a').hasMatchingListener, true);
   const error = { code: 'connection-refused', message: 'localhost:5432: nobody there' };
   router.say({ kind: 'connector', name: 'a', connectionsOpen: 0, connectionsTotal: 2, error });
   assert.is(brief('Connector', 'a'), 'Ready: localhost:5432: nobody there [connection-refused]');
+  router.send({ type: 'network', put: [], remove: ['aaaaa:0'] });
+  assert.is(brief('Connector', 'a'), 'Pending: No matching listeners');
+});
+
+test('the site shows the network, and another router starts with none', async () => {
+  const { site, router, status } = await running(edgeSite);
+  assert.is(status('Site', 'store1').sitesInNetwork, 0);
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: [...hubRecords, listensTo('a')] }], remove: [] });
+  assert.is(status('Site', 'store1').sitesInNetwork, 1);
+  const services = [{ routingKey: 'a', listeners: ['listener/a'] }];
+  assert.equal(status('Site', 'store1').network, [
+    { id: 'hub-site', name: 'hub', platform: 'linux', version: '2.0', services },
+  ]);
+  await site.apply(read(document('Site', 'store1', {})), 'local');
+  assert.is(status('Site', 'store1').sitesInNetwork, 0);
+});
+
+test('a link names the site of the access it ends at, and an access the sites of its peers', async () => {
+  const { router, status } = await running(
+    hubSite,
+    secret('edges'),
+    access('edges', [{ name: 'edge' }], { tlsCredentials: 'edges' }),
+  );
+  const peer = { address: '10.0.0.1:4', subject: null, product: 'skupper-router', version: '3', since: 0 };
+  router.say(accessState('edges-edge', { peers: [{ id: 'hub-router', siteName: null, ...peer }] }));
+  const names = () => (status('RouterAccess', 'edges').peers as { siteName: string | null }[])[0]?.siteName;
+  assert.is(names(), null);
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: hubRecords }], remove: [] });
+  assert.is(names(), 'hub');
+
+  const edge = await running(edgeSite, secret(), link('up'));
+  const hub = { id: 'hub-router', product: 'skupper-router', version: '3', siteId: null, siteName: null };
+  edge.router.say(linkState('up', { status: 'up', peer: { ...hub, accessId: 'aaaaa:1' } }));
+  assert.not.ok('remoteSiteId' in edge.status('Link', 'up'), 'what is not known is not shown');
+  edge.router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: hubRecords }], remove: [] });
+  const { remoteSiteId, remoteSiteName } = edge.status('Link', 'up');
+  assert.equal([remoteSiteId, remoteSiteName], ['hub-site', 'hub']);
 });
 
 test('a link tells why it is not operational', async () => {

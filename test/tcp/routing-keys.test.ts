@@ -11,7 +11,7 @@ const server = { via: null, outstanding: 0 } as unknown as Consumer;
 function setup(strategy: Strategy) {
   const router = new Router({ id: 'hub', mode: 'interior', siteId: 'x', siteName: 'hub', version: '0' });
   let changes = 0;
-  const keys = new RoutingKeys(strategy, router, () => changes++);
+  const keys = new RoutingKeys(strategy, router, {}, () => changes++);
   return {
     router,
     keys,
