@@ -44,6 +44,7 @@ export const columns: Record<Kind, Column[]> = {
     known('HAS MATCHING LISTENER', 'hasMatchingListener'),
     message,
   ],
+  Certificate: [name, status, spec('CA', 'ca'), spec('SUBJECT', 'subject'), known('EXPIRATION', 'expiration'), message],
   Secret: [
     name,
     { header: 'TYPE', value: ({ type }) => String(type ?? '') },

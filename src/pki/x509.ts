@@ -3,7 +3,7 @@
  * checks the signatures. So a certificate may be for any kind of key, and nothing is computed in JavaScript for long.
  * Whoever needs it imports it when the first certificate is made, since node-forge takes a while to load.
  */
-import { createHash, createPublicKey, type KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto';
 import { isIP } from 'node:net';
 import forge from 'node-forge';
 
@@ -89,18 +89,6 @@ export function keyOfRequest(pem: string): KeyObject {
   const value = Buffer.from(signature.value as string, 'latin1').subarray(1);
   if (!verify('sha256', encode(info), publicKey, value)) throw new Error('the signature is not of that key');
   return publicKey;
-}
-
-/** SHA-256 of a public key, hexadecimal. */
-export function keyFingerprint(key: KeyObject): string {
-  return createHash('sha256')
-    .update(key.export({ type: 'spki', format: 'der' }))
-    .digest('hex');
-}
-
-/** SHA-256 of a certificate, hexadecimal: by this a certificate is known everywhere. */
-export function fingerprintOf(certificate: string): string {
-  return new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase();
 }
 
 function signed(label: string, content: Node, key: KeyObject): string {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorFact, SkiffError } from '../errors.ts';
 import type { Store } from '../store/store.ts';
+import { derive } from './derived.ts';
 import { DocumentsError } from './problems.ts';
 import type { ReadDocument } from './read.ts';
 import { keyOf, type Origin, type Reference, type Resource, type ResourceKey } from './resources.ts';
@@ -67,7 +68,7 @@ export class Documents {
       changes.push({ kind: document.kind, name: document.name, action });
     }
     const places = new Map(documents.map((document) => [keyOf(document), document]));
-    problems.push(...judgeSet([...result.values()], places), ...this.#judgeIdentity(documents));
+    problems.push(...judgeSet(derive([...result.values()], []), places), ...this.#judgeIdentity(documents));
     if (problems.length) throw new DocumentsError(problems);
 
     const newSite = documents.find(({ kind }) => kind === 'Site');

@@ -46,8 +46,7 @@ const noSetting: Check<object> = (settings) => {
 };
 
 const linkAccess: Check<string> = (value) => {
-  if (value === 'none') return undefined;
-  return value === 'default' ? `"default" ${notYet}; declare a RouterAccess` : `"${value}" ${kubernetesOnly}`;
+  return value === 'none' || value === 'default' ? undefined : `"${value}" ${kubernetesOnly}`;
 };
 
 const text: Field = { type: 'string' };
@@ -68,7 +67,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       edge: { type: 'boolean' },
       linkAccess: { type: 'string', check: linkAccess },
       ha: { type: 'boolean', refused: notYet },
-      defaultIssuer: { type: 'string', refused: notYet },
+      defaultIssuer: text,
       serviceAccount: { type: 'string', refused: kubernetesOnly },
       settings,
     },
@@ -94,8 +93,8 @@ export const kinds: Record<Kind, KindDefinition> = {
       tlsCredentials: text,
       bindHost: { type: 'string', check: isHost },
       subjectAlternativeNames: { type: 'list', items: { type: 'string', check: isHost } },
-      generateTlsCredentials: { type: 'boolean', refused: notYet },
-      issuer: { type: 'string', refused: notYet },
+      generateTlsCredentials: { type: 'boolean' },
+      issuer: text,
       accessType: { type: 'string', refused: kubernetesOnly },
       settings,
     },
@@ -160,6 +159,21 @@ export const kinds: Record<Kind, KindDefinition> = {
       settings,
     },
   },
+  Certificate: {
+    kind: 'Certificate',
+    apiVersion: skupper,
+    names: ['certificate', 'certificates'],
+    body: 'spec',
+    fields: {
+      ca: { type: 'string', required: true, unless: 'signing' },
+      subject: requiredText,
+      hosts: { type: 'list', items: { type: 'string', check: isHost } },
+      client: { type: 'boolean' },
+      server: { type: 'boolean' },
+      signing: { type: 'boolean' },
+      settings,
+    },
+  },
   Secret: {
     kind: 'Secret',
     apiVersion: 'v1',
@@ -176,7 +190,7 @@ export const kinds: Record<Kind, KindDefinition> = {
 
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
-  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken', 'Certificate'),
+  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken'),
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
   ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),

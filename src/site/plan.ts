@@ -3,6 +3,7 @@
  */
 import type { ErrorFact } from '../errors.ts';
 import type { PartConfig, PartKind, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import { credentialsName } from './derived.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
 import { tlsMaterial } from './secret.ts';
@@ -31,6 +32,9 @@ export function partKey(part: { kind: PartKind; name: string }): PartKey {
   return `${part.kind}/${part.name}`;
 }
 
+/** The code of the obstacle that goes away by itself. */
+export const beingIssued = 'being-issued';
+
 /** What stands in a document's way; becomes the message of its condition. */
 class Obstacle extends Error {
   readonly fact: ErrorFact;
@@ -41,7 +45,15 @@ class Obstacle extends Error {
   }
 }
 
-export function makePlan(resources: Resource[], siteId: string | undefined, version: string): Plan {
+/** What the site has issued to itself. */
+export interface Issued {
+  get(name: string): TlsMaterial | undefined;
+  /** Why there is none. */
+  problem(name: string): ErrorFact | undefined;
+}
+
+/** `resources`: the documents and what follows from them. */
+export function makePlan(resources: Resource[], siteId: string | undefined, version: string, issued: Issued): Plan {
   const site = resources.find((resource) => resource.kind === 'Site');
   if (!site || siteId === undefined) return nothing;
   const identity: RouterIdentity = {
@@ -52,10 +64,10 @@ export function makePlan(resources: Resource[], siteId: string | undefined, vers
     version,
   };
   const plan = emptyPlan(identity);
-  const secrets = new Map(resources.flatMap((r) => (r.kind === 'Secret' ? [[r.name, r] as const] : [])));
+  const keys = new KeyRing(resources, issued);
   for (const resource of resources) {
     try {
-      const parts = partsFrom(resource, identity, secrets);
+      const parts = partsFrom(resource, identity, keys);
       plan.partsOf.set(keyOf(resource), parts.map(partKey));
       for (const part of parts) {
         plan.parts.set(partKey(part), part);
@@ -69,14 +81,12 @@ export function makePlan(resources: Resource[], siteId: string | undefined, vers
   return plan;
 }
 
-type Secrets = ReadonlyMap<string, Resource<'Secret'>>;
-
-function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secrets): PartConfig[] {
+function partsFrom(resource: Resource, identity: RouterIdentity, keys: KeyRing): PartConfig[] {
   switch (resource.kind) {
     case 'RouterAccess':
-      return accessParts(resource, secrets);
+      return accessParts(resource, keys);
     case 'Link':
-      return [linkPart(resource, identity, secrets)];
+      return [linkPart(resource, identity, keys)];
     case 'Listener':
     case 'Connector': {
       const { routingKey, host, port } = resource.spec;
@@ -84,17 +94,16 @@ function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secret
       return [{ kind, name: resource.name, routingKey, host, port }];
     }
     case 'Site':
+    case 'Certificate':
     case 'Secret':
       return [];
   }
 }
 
-function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartConfig[] {
-  const { roles, tlsCredentials } = access.spec;
-  return roles.map((role) => {
-    // Without a name Skupper looks for credentials called like the RouterAccess; a local port may do without any.
-    const credentials = tlsCredentials ?? (role.name === 'normal' ? undefined : access.name);
-    const tls = credentials === undefined ? null : credentialsOf(secrets, credentials);
+function accessParts(access: Resource<'RouterAccess'>, keys: KeyRing): PartConfig[] {
+  return access.spec.roles.map((role) => {
+    const credentials = credentialsName(access, role.name);
+    const tls = credentials === undefined ? null : keys.find(credentials);
     if (tls && !(tls.certificate && tls.key)) {
       throw new Obstacle('incomplete-secret', `TLS credentials secret "${credentials}" has no tls.crt and tls.key`);
     }
@@ -103,7 +112,7 @@ function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartCo
   });
 }
 
-function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Secrets): PartConfig {
+function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, keys: KeyRing): PartConfig {
   if (mode === 'interior') {
     throw new Obstacle(
       'not-supported',
@@ -119,18 +128,31 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Sec
     const hint = `This is an ${mode} site: ask for an endpoint of a site that accepts ${role} links`;
     throw new Obstacle('no-endpoint', `no endpoint named "${role}"`, hint);
   }
-  const tls = link.spec.tlsCredentials === undefined ? null : credentialsOf(secrets, link.spec.tlsCredentials);
+  const tls = link.spec.tlsCredentials === undefined ? null : keys.find(link.spec.tlsCredentials);
   return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
 }
 
-function credentialsOf(secrets: Secrets, name: string): TlsMaterial {
-  const secret = secrets.get(name);
-  if (!secret) {
-    throw new Obstacle(
-      'secret-not-found',
-      `TLS credentials secret "${name}" not found`,
-      `Apply a Secret named "${name}"`,
-    );
+/** TLS credentials by name: what is supplied goes before what the site issues itself. */
+class KeyRing {
+  readonly #supplied: ReadonlyMap<string, Resource<'Secret'>>;
+  readonly #wanted: ReadonlySet<string>;
+  readonly #issued: Issued;
+
+  constructor(resources: Resource[], issued: Issued) {
+    this.#supplied = new Map(resources.flatMap((r) => (r.kind === 'Secret' ? [[r.name, r] as const] : [])));
+    this.#wanted = new Set(resources.filter(({ kind }) => kind === 'Certificate').map(({ name }) => name));
+    this.#issued = issued;
   }
-  return tlsMaterial(secret.spec);
+
+  find(name: string): TlsMaterial {
+    const secret = this.#supplied.get(name);
+    if (secret) return tlsMaterial(secret.spec);
+    const own = this.#issued.get(name);
+    if (own) return own;
+    const problem = this.#issued.problem(name);
+    if (problem) throw new Obstacle(problem.code, problem.message, problem.hint);
+    if (this.#wanted.has(name)) throw new Obstacle(beingIssued, `TLS credentials "${name}" are being issued`);
+    const hint = `Apply a Secret named "${name}"`;
+    throw new Obstacle('secret-not-found', `TLS credentials secret "${name}" not found`, hint);
+  }
 }

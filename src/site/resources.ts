@@ -6,6 +6,7 @@ import type { JsonObject, Origin, StoredDocument } from '../store/documents.ts';
 export interface SiteSpec {
   edge?: boolean;
   linkAccess?: string;
+  defaultIssuer?: string;
 }
 
 export type RoleName = 'inter-router' | 'edge' | 'normal';
@@ -13,6 +14,9 @@ export type RoleName = 'inter-router' | 'edge' | 'normal';
 export interface RouterAccessSpec {
   roles: { name: RoleName; port?: number }[];
   tlsCredentials?: string;
+  issuer?: string;
+  /** Says nothing: off Kubernetes credentials that are not supplied are always issued. */
+  generateTlsCredentials?: boolean;
   bindHost?: string;
   subjectAlternativeNames?: string[];
 }
@@ -39,6 +43,18 @@ export interface ConnectorSpec {
   type?: string;
 }
 
+export interface CertificateSpec {
+  /** The name of the CA; none for a certificate that signs itself. */
+  ca?: string;
+  /** The common name. */
+  subject: string;
+  hosts?: string[];
+  client?: boolean;
+  server?: boolean;
+  /** Whether it is a CA. */
+  signing?: boolean;
+}
+
 /** A Secret's own fields are not under `spec` in its document, but here they are. */
 export interface SecretSpec {
   type?: string;
@@ -52,6 +68,7 @@ export interface Specs {
   Link: LinkSpec;
   Listener: ListenerSpec;
   Connector: ConnectorSpec;
+  Certificate: CertificateSpec;
   Secret: SecretSpec;
 }
 

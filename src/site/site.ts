@@ -7,7 +7,10 @@ import type { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import type { PartState, RouterIdentity } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
+import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
+import { Credentials } from './credentials.ts';
+import { derive, localHosts } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
@@ -23,6 +26,8 @@ export interface SiteOptions {
   version: string;
   startRouter: () => RouterPort;
   now: () => number;
+  /** How others reach this machine, the best first; its own addresses and name if not said. */
+  hosts?: () => string[];
   /** The router is gone: there is no way on for this process. */
   onFailure: (error: SkiffError) => void;
 }
@@ -46,10 +51,19 @@ export class Site {
   readonly #reconciler: Reconciler;
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
+  readonly #credentials: Credentials;
+  readonly #now: () => number;
+  readonly #localHosts: () => string[];
+  #hosts: string[] = [];
+  /** The documents, and what follows from them. */
+  #resources: Resource[] = [];
   #plan: Plan = nothing;
 
-  constructor({ store, version, startRouter, now, onFailure }: SiteOptions) {
+  constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
+    this.#now = now;
+    this.#localHosts = hosts;
+    this.#credentials = new Credentials(store, new Authorities(store, now), now);
     this.#version = version;
     this.#statuses = new Statuses(now);
     this.#reconciler = new Reconciler(startRouter, { onStates: (states) => this.#onStates(states), onFailure });
@@ -81,14 +95,13 @@ export class Site {
   }
 
   list(kind: Kind, options: RenderOptions): RenderedDocument[] {
-    return this.documents
-      .all()
+    return this.#resources
       .filter((resource) => resource.kind === kind)
       .map((resource) => this.#render(resource, options));
   }
 
   get(reference: Reference, options: RenderOptions): RenderedDocument | undefined {
-    const resource = this.documents.get(reference);
+    const resource = this.#resources.find((each) => keyOf(each) === keyOf(reference));
     return resource && this.#render(resource, options);
   }
 
@@ -122,30 +135,41 @@ export class Site {
 
   async #carryOut(): Promise<void> {
     const before = this.facts;
-    const resources = this.documents.all();
-    this.#plan = makePlan(resources, this.documents.siteId, this.#version);
-    this.#statuses.retain(resources);
-    this.#refresh(resources);
+    this.#hosts = this.#localHosts();
+    this.#resources = derive(this.documents.all(), this.#hosts);
+    const issued = this.#credentials.ensure(this.#resources);
+    // What needs no certificate does not wait for one.
+    await this.#takeUp();
+    if (await issued) await this.#takeUp();
     const { facts } = this;
-    await this.#reconciler.update(this.#plan);
-    this.#refresh(this.documents.all());
     if (!isDeepStrictEqual(before, facts)) this.#emit({ event: 'site', ...facts });
+  }
+
+  async #takeUp(): Promise<void> {
+    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#credentials);
+    this.#statuses.retain(this.#resources);
+    this.#refresh(this.#resources);
+    await this.#reconciler.update(this.#plan);
+    this.#refresh(this.#resources);
   }
 
   #onStates(states: PartState[]): void {
     const concerned = new Set(states.map((state) => this.#plan.ownerOf.get(partKey(state))));
     this.#refresh(
       // The Site's own status shows the endpoints of its accesses.
-      this.documents.all().filter((resource) => resource.kind === 'Site' || concerned.has(keyOf(resource))),
+      this.#resources.filter((resource) => resource.kind === 'Site' || concerned.has(keyOf(resource))),
     );
   }
 
   #refresh(resources: Resource[]): void {
     const view: View = {
-      resources: this.documents.all(),
+      resources: this.#resources,
       plan: this.#plan,
       states: this.#reconciler.states,
       running: isDeepStrictEqual(this.#reconciler.current.identity, this.#plan.identity),
+      issued: this.#credentials,
+      hosts: this.#hosts,
+      now: this.#now(),
     };
     for (const { kind, name } of this.#statuses.refresh(resources, view)) {
       const status = this.#statuses.get(keyOf({ kind, name }));

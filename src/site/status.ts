@@ -1,12 +1,13 @@
 /**
  * What the conditions of each kind of document are, given what the router says of its parts.
  */
-import { hostname } from 'node:os';
 import type { ErrorFact } from '../errors.ts';
 import type { AccessState, ConnectorState, LinkState, ListenerState, PartState } from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
-import type { PartKey, Plan } from './plan.ts';
+import { hostsOf, siteCa } from './derived.ts';
+import { daysLeft, expirationOf } from './lifetime.ts';
+import { beingIssued, type PartKey, type Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
 
 /** What there is to judge by. */
@@ -16,6 +17,12 @@ export interface View {
   states: ReadonlyMap<PartKey, PartState>;
   /** Whether the router has taken up the plan's identity. */
   running: boolean;
+  /** What the site has issued to itself. */
+  issued: { certificate(name: string): string | undefined; problem(name: string): ErrorFact | undefined };
+  /** The names and addresses of this machine, the best first. */
+  hosts: string[];
+  /** Milliseconds since the epoch. */
+  now: number;
 }
 
 export interface Findings {
@@ -32,6 +39,9 @@ export function findingsOf(resource: Resource, view: View): Findings | undefined
   if (view.plan.identity === null)
     return { findings: [pending('Configured', 'No active site')], required, details: {} };
   const problem = view.plan.problems.get(keyOf(resource));
+  if (problem?.code === beingIssued) {
+    return { findings: [pending('Configured', problem.message)], required, details: {} };
+  }
   if (problem) {
     return { findings: [failed('Configured', problem.message)], required, details: { error: plain(problem) } };
   }
@@ -45,6 +55,7 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   Listener: ['Configured', 'Matched'],
   // Skupper requires Matched too. Who listens elsewhere is told by flow records, and there are none yet.
   Connector: ['Configured'],
+  Certificate: ['Issued'],
 };
 
 type Judgement = Omit<Findings, 'required'>;
@@ -52,15 +63,17 @@ type Judgement = Omit<Findings, 'required'>;
 function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Judgement {
   switch (resource.kind) {
     case 'Site':
-      return judgeSite(view);
+      return judgeSite(resource, view);
     case 'RouterAccess':
       return judgeAccess(resource, view);
     case 'Link':
-      return judgeLink(stateOf<LinkState>(resource, view));
+      return judgeLink(resource, view);
     case 'Listener':
       return judgeListener(stateOf<ListenerState>(resource, view));
     case 'Connector':
       return judgeConnector(stateOf<ConnectorState>(resource, view));
+    case 'Certificate':
+      return judgeCertificate(resource, view);
   }
 }
 
@@ -72,17 +85,20 @@ function stateOf<T extends PartState>(resource: Resource, view: View): T | undef
   return statesOf<T>(resource, view)[0];
 }
 
-function judgeSite(view: View): Judgement {
+function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   const endpoints = view.resources.flatMap((resource) =>
-    resource.kind === 'RouterAccess' ? endpointsOf(resource, statesOf(resource, view)) : [],
+    resource.kind === 'RouterAccess' ? endpointsOf(resource, view) : [],
   );
   const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
-  return { findings: [met('Configured'), running], details: { endpoints } };
+  return {
+    findings: [met('Configured'), running],
+    details: { endpoints, defaultIssuer: site.spec.defaultIssuer ?? siteCa },
+  };
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
   const states = statesOf<AccessState>(access, view);
-  const endpoints = endpointsOf(access, states);
+  const endpoints = endpointsOf(access, view);
   const error = states.find((state) => state?.error)?.error ?? undefined;
   const refusals = states.flatMap((state) => state?.refusals ?? []).sort((a, b) => b.at - a.at);
   const findings = [
@@ -100,6 +116,7 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
       peers: access.spec.roles.flatMap(({ name }, index) =>
         (states[index]?.peers ?? []).map((peer) => ({ role: name, ...peer, since: timestamp(peer.since) })),
       ),
+      ...certificateOf(access, view),
       refusals: refusals.map((refusal) => ({ ...refusal, cause: plain(refusal.cause), at: timestamp(refusal.at) })),
       ...(error ? { error: plain(error) } : {}),
     },
@@ -111,18 +128,46 @@ function isListening(state: AccessState | undefined): boolean {
 }
 
 /** Where others reach an access: the ports that are open, at its own address or the best known name of this machine. */
-function endpointsOf(access: Resource<'RouterAccess'>, states: (AccessState | undefined)[]): JsonObject[] {
-  const { roles, bindHost, subjectAlternativeNames = [] } = access.spec;
-  return roles.flatMap(({ name }, index) => {
+export function endpointsOf(access: Resource<'RouterAccess'>, view: View): Endpoint[] {
+  const states = statesOf<AccessState>(access, view);
+  const [best] = hostsOf(access, view.hosts);
+  return access.spec.roles.flatMap(({ name }, index) => {
     const state = states[index];
     if (state?.status !== 'listening' || state.port === null) return [];
-    const anyAddress = !bindHost || bindHost === '0.0.0.0' || bindHost === '::';
-    const host = !anyAddress ? bindHost : name === 'normal' ? '127.0.0.1' : (subjectAlternativeNames[0] ?? hostname());
+    const host = name === 'normal' && best !== access.spec.bindHost ? '127.0.0.1' : best;
     return [{ name, host, port: String(state.port), group: access.name }];
   });
 }
 
-function judgeLink(state: LinkState | undefined): Judgement {
+/** As a Link has it. */
+export interface Endpoint extends JsonObject {
+  name: string;
+  host: string;
+  port: string;
+  group: string;
+}
+
+/** How long the certificate is good that a part shows to the other side. */
+function certificateOf(resource: Resource, view: View): JsonObject {
+  const [part] = (view.plan.partsOf.get(keyOf(resource)) ?? []).map((key) => view.plan.parts.get(key));
+  const shown = part && 'tls' in part ? part.tls?.certificate : undefined;
+  return shown === undefined ? {} : { certificate: lifetimeOf(shown, view) };
+}
+
+function lifetimeOf(certificate: string, { now }: View): JsonObject {
+  return { expiration: timestamp(expirationOf(certificate)), daysLeft: daysLeft(certificate, now) };
+}
+
+function judgeCertificate({ name }: Resource<'Certificate'>, view: View): Judgement {
+  const problem = view.issued.problem(name);
+  const certificate = view.issued.certificate(name);
+  if (problem) return { findings: [failed('Issued', problem.message)], details: { error: plain(problem) } };
+  if (certificate === undefined) return { findings: [pending('Issued')], details: {} };
+  return { findings: [met('Issued')], details: lifetimeOf(certificate, view) };
+}
+
+function judgeLink(link: Resource<'Link'>, view: View): Judgement {
+  const state = stateOf<LinkState>(link, view);
   if (!state) return { findings: [pending('Configured'), pending('Operational', 'Not operational')], details: {} };
   const { error, peer, endpoint } = state;
   return {
@@ -132,6 +177,7 @@ function judgeLink(state: LinkState | undefined): Judgement {
       ...(peer?.siteId ? { remoteSiteId: peer.siteId } : {}),
       ...(peer?.siteName ? { remoteSiteName: peer.siteName } : {}),
       ...(peer ? { peer: { ...peer } } : {}),
+      ...certificateOf(link, view),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
     },

@@ -5,8 +5,11 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { AuthorityRepository } from './authorities.ts';
+import { CredentialsRepository } from './credentials.ts';
 import { DocumentRepository } from './documents.ts';
 import { FactRepository } from './facts.ts';
+import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
@@ -17,6 +20,9 @@ const badPrefix = `${databaseName}.bad-`;
 export class Store {
   readonly documents: DocumentRepository;
   readonly facts: FactRepository;
+  readonly authorities: AuthorityRepository;
+  readonly credentials: CredentialsRepository;
+  readonly issued: IssuedRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -27,6 +33,9 @@ export class Store {
     this.#lock = lock;
     this.documents = new DocumentRepository(db);
     this.facts = new FactRepository(db);
+    this.authorities = new AuthorityRepository(db);
+    this.credentials = new CredentialsRepository(db);
+    this.issued = new IssuedRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */

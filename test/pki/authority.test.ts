@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { SkiffError } from '../../src/errors.ts';
 import { Authority, type Credentials } from '../../src/pki/authority.ts';
 import { newKey, requestedKey, requestFor } from '../../src/pki/request.ts';
 import { makeCa } from '../support/certificates.ts';
+import { hasOpenssl, verdict } from '../support/openssl.ts';
 
 const test = suite('authority');
 
@@ -34,18 +35,6 @@ function extension(certificate: string, name: string): string {
   const text = execFileSync('openssl', ['x509', '-noout', '-ext', name], { input: certificate, encoding: 'utf8' });
   return text.replace(/\s+/g, ' ').trim();
 }
-
-function opensslVerdict(certificate: string, ca = authority.certificate, purpose = 'sslclient'): string {
-  const directory = mkdtempSync(join(tmpdir(), 'authority-'));
-  writeFileSync(join(directory, 'ca.crt'), ca);
-  writeFileSync(join(directory, 'tls.crt'), certificate);
-  const args = ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', 'ca.crt', 'tls.crt'];
-  const { stdout, stderr } = spawnSync('openssl', args, { cwd: directory, encoding: 'utf8' });
-  return stdout + stderr;
-}
-
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-if (!hasOpenssl) console.log('SKIP OpenSSL agrees: there is no openssl here');
 
 test('a CA signs itself and says what it is', () => {
   const ca = parsed(authority);
@@ -89,8 +78,8 @@ test('serial numbers are positive, of 16 octets, and each is another', async () 
 
 test('OpenSSL agrees', () => {
   if (!hasOpenssl) return;
-  for (const purpose of ['sslserver', 'sslclient']) {
-    assert.is(opensslVerdict(hub.certificate, authority.certificate, purpose), 'tls.crt: OK\n');
+  for (const purpose of ['sslserver', 'sslclient'] as const) {
+    assert.is(verdict(hub.certificate, authority.certificate, purpose), 'OK');
   }
   assert.match(extension(authority.certificate, 'basicConstraints'), /critical CA:TRUE$/);
   assert.match(
@@ -182,7 +171,7 @@ test('a key made elsewhere is certified on a request that is signed with it, and
   if (hasOpenssl) {
     const checked = spawnSync('openssl', ['req', '-verify', '-noout'], { input: request, encoding: 'utf8' });
     assert.match(checked.stdout + checked.stderr, /OK/);
-    assert.is(opensslVerdict(certificate), 'tls.crt: OK\n');
+    assert.is(verdict(certificate, authority.certificate), 'OK');
     assert.match(extension(certificate, 'keyUsage'), /critical Digital Signature$/);
   }
 
@@ -217,7 +206,7 @@ test('a CA with an EC key issues, too', async () => {
   assert.is(spawnSync('openssl', args.split(' '), { cwd: directory }).status, 0);
   const [certificate, key] = ['c', 'k'].map((name) => readFileSync(join(directory, name), 'utf8'));
   const leaf = await (await Authority.from(certificate, key)).issue({ commonName: 'leaf', hosts });
-  assert.is(opensslVerdict(leaf.certificate, certificate), 'tls.crt: OK\n');
+  assert.is(verdict(leaf.certificate, certificate), 'OK');
 });
 
 test('what is no CA is refused with the reason', async () => {

@@ -94,7 +94,6 @@ test('fields that do not act here are refused, their zero values are not', () =>
   const common = { routingKey: 'a', host: 'localhost', port: 1 };
   const refused: [object, RegExp][] = [
     [document('Site', 'x', { ha: true }), /spec\.ha: is not supported yet/],
-    [document('Site', 'x', { linkAccess: 'default' }), /"default" is not supported yet/],
     [document('Site', 'x', { linkAccess: 'route' }), /"route" cannot apply on a device/],
     [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported yet: router-logging/],
     [document('Listener', 'x', { ...common, tlsCredentials: 'c' }), /spec\.tlsCredentials: is not supported yet/],
