@@ -4,6 +4,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
 import type { Change } from '../site/documents.ts';
+import type { LinkRequest } from '../site/links.ts';
 import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
 import type { Kind, Reference } from '../site/resources.ts';
@@ -43,6 +44,11 @@ export class ApiClient {
   async delete(documents: Reference[]): Promise<Change[]> {
     const body: DeleteRequest = { documents };
     return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
+  }
+
+  /** A Secret and a Link for another site. */
+  async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
+    return (await this.#ask('POST', '/v1/links', request)) as RenderedDocument[];
   }
 
   async #ask(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -3,6 +3,7 @@
  */
 import { SkiffError } from '../errors.ts';
 import { kinds } from '../site/kinds.ts';
+import type { LinkRequest } from '../site/links.ts';
 import type { Kind } from '../site/resources.ts';
 import type { Site, SiteEvent } from '../site/site.ts';
 import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest } from './messages.ts';
@@ -46,6 +47,7 @@ export const routes: Route[] = [
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+  { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
 ];
 
 function rendering(query: URLSearchParams): { showSecrets: boolean } {
@@ -92,6 +94,21 @@ async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {
+  const { host, name, cost } = ((await body()) ?? {}) as Partial<LinkRequest>;
+  if ([host, name].some((text) => text !== undefined && typeof text !== 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"host":…,"name":…,"cost":…}, each as one wants');
+  }
+  if (cost !== undefined && !(Number.isInteger(cost) && cost >= 0)) {
+    throw new SkiffError('bad-request', 'cost must be a whole number');
+  }
+  return site.generateLink({
+    ...(host === undefined ? {} : { host }),
+    ...(name === undefined ? {} : { name }),
+    ...(cost === undefined ? {} : { cost }),
+  });
 }
 
 /** Whether it is a list of objects in which these fields are texts. */

@@ -22,6 +22,12 @@ export const commands: Record<string, CommandEntry> = {
   },
   'site status': { summary: 'show how the site is', load: () => status('Site') },
   'link status': { summary: 'show the links to other sites', load: () => status('Link') },
+  'link generate': {
+    summary: 'print what another site needs to link to this one',
+    load: async () => (await import('./link-generate.ts')).linkGenerate,
+  },
+  'link update': { summary: 'change a link', load: async () => (await import('./link.ts')).linkUpdate },
+  'link delete': { summary: 'take a link away', load: async () => (await import('./link.ts')).linkDelete },
   'listener status': { summary: 'show the listeners', load: () => status('Listener') },
   'connector status': { summary: 'show the connectors', load: () => status('Connector') },
   version: { summary: 'show the version', load: async () => (await import('./version.ts')).showVersion },

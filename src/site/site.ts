@@ -3,22 +3,23 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { SkiffError } from '../errors.ts';
+import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import type { PartState, RouterIdentity } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
 import { Credentials } from './credentials.ts';
-import { derive, localHosts } from './derived.ts';
+import { derive, issuerOf, localHosts, takesLinks } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
+import { type Entrance, LinkIssuer, type LinkRequest } from './links.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
 import { type RenderedDocument, type RenderOptions, render, renderForExport } from './render.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
-import type { View } from './status.ts';
+import { endpointsOf, type View } from './status.ts';
 import { Statuses } from './statuses.ts';
 
 export interface SiteOptions {
@@ -52,6 +53,7 @@ export class Site {
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
   readonly #credentials: Credentials;
+  readonly #links: LinkIssuer;
   readonly #now: () => number;
   readonly #localHosts: () => string[];
   #hosts: string[] = [];
@@ -63,7 +65,9 @@ export class Site {
     this.documents = new Documents(store, now);
     this.#now = now;
     this.#localHosts = hosts;
-    this.#credentials = new Credentials(store, new Authorities(store, now), now);
+    const authorities = new Authorities(store, now);
+    this.#credentials = new Credentials(store, authorities, now);
+    this.#links = new LinkIssuer(store, authorities, now);
     this.#version = version;
     this.#statuses = new Statuses(now);
     this.#reconciler = new Reconciler(startRouter, { onStates: (states) => this.#onStates(states), onFailure });
@@ -107,6 +111,26 @@ export class Site {
 
   export(options: RenderOptions): RenderedDocument[] {
     return this.documents.all().map((resource) => renderForExport(resource, this.documents.siteId, options));
+  }
+
+  /** Documents for another site to link to this one, with a certificate made for it alone. */
+  async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
+    if (!this.#plan.identity) throw new SkiffError('no-site', 'there is no active site', { hint: 'Apply a Site' });
+    return this.#links.generate(this.#entrances(), request, this.#resources);
+  }
+
+  /** The RouterAccesses that take links, as far as they have credentials. */
+  #entrances(): Entrance[] {
+    const site = this.documents.site;
+    const view = this.#view();
+    return this.#resources.flatMap((access) => {
+      if (!site || access.kind !== 'RouterAccess' || !takesLinks(access)) return [];
+      const [part] = (this.#plan.partsOf.get(keyOf(access)) ?? []).map((key) => this.#plan.parts.get(key));
+      const tls = part?.kind === 'access' ? part.tls : null;
+      if (!tls?.certificate) return [];
+      const endpoints = endpointsOf(access, view).filter(({ name }) => name !== 'normal');
+      return [{ access, issuer: issuerOf(access, site), trust: tls.ca, certificate: tls.certificate, endpoints }];
+    });
   }
 
   /** Hands back the way to end it. */
@@ -162,7 +186,15 @@ export class Site {
   }
 
   #refresh(resources: Resource[]): void {
-    const view: View = {
+    const view = this.#view();
+    for (const { kind, name } of this.#statuses.refresh(resources, view)) {
+      const status = this.#statuses.get(keyOf({ kind, name }));
+      if (status) this.#emit({ event: 'status', kind, name, status: status.status, message: status.message });
+    }
+  }
+
+  #view(): View {
+    return {
       resources: this.#resources,
       plan: this.#plan,
       states: this.#reconciler.states,
@@ -171,10 +203,6 @@ export class Site {
       hosts: this.#hosts,
       now: this.#now(),
     };
-    for (const { kind, name } of this.#statuses.refresh(resources, view)) {
-      const status = this.#statuses.get(keyOf({ kind, name }));
-      if (status) this.#emit({ event: 'status', kind, name, status: status.status, message: status.message });
-    }
   }
 
   #emit(event: SiteEvent): void {
