@@ -46,6 +46,12 @@ export class ApiClient {
     return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
   }
 
+  /** Redeems the tokens in these texts. */
+  async redeem(sources: Source[]): Promise<Change[]> {
+    const body: ApplyRequest = { sources };
+    return ((await this.#ask('POST', '/v1/tokens/redeem', body)) as ChangesAnswer).changes;
+  }
+
   /** A Secret and a Link for another site. */
   async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
     return (await this.#ask('POST', '/v1/links', request)) as RenderedDocument[];

@@ -48,6 +48,7 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
   { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
+  { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
 ];
 
 function rendering(query: URLSearchParams): { showSecrets: boolean } {
@@ -94,6 +95,12 @@ async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const { sources } = readApply(await body());
+  const { readDocuments } = await import('../site/read.ts');
+  return { changes: await site.redeem(readDocuments(sources)) };
 }
 
 async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {

@@ -28,6 +28,14 @@ export const commands: Record<string, CommandEntry> = {
   },
   'link update': { summary: 'change a link', load: async () => (await import('./link.ts')).linkUpdate },
   'link delete': { summary: 'take a link away', load: async () => (await import('./link.ts')).linkDelete },
+  'token issue': {
+    summary: 'write a file with which another site links to this one',
+    load: async () => (await import('./token-issue.ts')).tokenIssue,
+  },
+  'token redeem': {
+    summary: 'link to the site that issued a token',
+    load: async () => (await import('./token-redeem.ts')).tokenRedeem,
+  },
   'listener status': { summary: 'show the listeners', load: () => status('Listener') },
   'connector status': { summary: 'show the connectors', load: () => status('Connector') },
   version: { summary: 'show the version', load: async () => (await import('./version.ts')).showVersion },

@@ -1,9 +1,10 @@
 /**
  * A key made here and a request that somebody else certify it: the key never leaves this machine.
  */
-import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
 import { SkiffError } from '../errors.ts';
+import type { SigningRequest } from './x509.ts';
 
 /** A new key on the curve P-256, in PEM (PKCS#8). */
 export async function newKey(): Promise<string> {
@@ -18,11 +19,11 @@ export async function requestFor(key: string, commonName: string): Promise<strin
   return makeRequest(commonName, createPublicKey(privateKey), privateKey);
 }
 
-/** The key that a request is for, once its signature has shown that the one who asks has it. */
-export async function requestedKey(request: string): Promise<KeyObject> {
-  const { keyOfRequest } = await import('./x509.ts');
+/** What a request asks for, once its signature has shown that the one who asks has the key. */
+export async function readSigningRequest(request: string): Promise<SigningRequest> {
+  const { readRequest } = await import('./x509.ts');
   try {
-    return keyOfRequest(request);
+    return readRequest(request);
   } catch (error) {
     throw new SkiffError('bad-request', `the signing request cannot be used: ${(error as Error).message}`, {
       cause: error,

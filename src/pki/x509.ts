@@ -79,16 +79,22 @@ export function makeRequest(commonName: string, publicKey: KeyObject, key: KeyOb
   return signed('CERTIFICATE REQUEST', info, key);
 }
 
-/** The key of a request that was signed with it; throws for everything else. Only P-256 with SHA-256 is taken. */
-export function keyOfRequest(pem: string): KeyObject {
+export interface SigningRequest {
+  publicKey: KeyObject;
+  /** Empty where the request has none. */
+  commonName: string;
+}
+
+/** A request that was signed with its own key; throws for everything else. Only P-256 with SHA-256 is taken. */
+export function readRequest(pem: string): SigningRequest {
   const [info, , signature] = children(read(octetsOf(pem)), 3);
-  const [, , spki] = children(info, 4);
+  const [, name, spki] = children(info, 3);
   const publicKey = createPublicKey({ key: encode(spki), format: 'der', type: 'spki' });
   if (publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
     throw new Error('the key must be on the curve P-256');
   const value = Buffer.from(signature.value as string, 'latin1').subarray(1);
   if (!verify('sha256', encode(info), publicKey, value)) throw new Error('the signature is not of that key');
-  return publicKey;
+  return { publicKey, commonName: commonNameIn(name) };
 }
 
 function signed(label: string, content: Node, key: KeyObject): string {
@@ -157,6 +163,16 @@ function partsOf(certificate: string): { subject: Node; keyIdentifier: string | 
 function nameOf(commonName: string): Node {
   const value = primitive(asn1.Type.UTF8, util.encodeUtf8(commonName));
   return sequence(asn1.create(asn1.Class.UNIVERSAL, asn1.Type.SET, true, [sequence(oid(oids.commonName), value)]));
+}
+
+function commonNameIn(name: Node): string {
+  for (const set of name.value as Node[]) {
+    for (const attribute of set.value as Node[]) {
+      const [type, value] = children(attribute, 2);
+      if (asn1.derToOid(type.value as string) === oids.commonName) return util.decodeUtf8(value.value as string);
+    }
+  }
+  return '';
 }
 
 function algorithmOf({ asymmetricKeyType }: KeyObject): Node {

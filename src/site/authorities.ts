@@ -34,7 +34,8 @@ export class Authorities {
     const secret = documents.find((document) => document.kind === 'Secret' && document.name === name);
     if (secret) return this.#supplied(secret as Resource<'Secret'>);
     // Two that need it at the same time must not make two.
-    const pending = this.#pending.get(name) ?? this.#own(name).finally(() => this.#pending.delete(name));
+    const pending =
+      this.#pending.get(name) ?? this.#own(name, subjectOf(name, documents)).finally(() => this.#pending.delete(name));
     this.#pending.set(name, pending);
     return pending;
   }
@@ -45,10 +46,10 @@ export class Authorities {
     return { authority, fingerprint: fingerprintOf(certificate), trust: certificate, chain: '' };
   }
 
-  async #own(name: string): Promise<Issuer> {
+  async #own(name: string, subject: string): Promise<Issuer> {
     const kept = this.#store.authorities.named(name);
     if (kept.length > 0 && kept[0].retiredAt === null) return this.#issuer(kept);
-    const authority = await Authority.create(name, this.#now);
+    const authority = await Authority.create(subject, this.#now);
     const stored: StoredAuthority = {
       fingerprint: fingerprintOf(authority.certificate),
       name,
@@ -70,4 +71,10 @@ export class Authorities {
       chain: before.length > 0 ? (own.crossCertificate ?? '') : '',
     };
   }
+}
+
+/** A CA is called by its name unless its Certificate says otherwise. */
+function subjectOf(name: string, documents: Resource[]): string {
+  const certificate = documents.find((document) => document.kind === 'Certificate' && document.name === name);
+  return (certificate as Resource<'Certificate'> | undefined)?.spec.subject ?? name;
 }

@@ -10,6 +10,8 @@ import type { CertificateSpec, Kind, Resource, Specs } from './resources.ts';
 export const siteCa = 'skupper-site-ca';
 export const serviceCa = 'skupper-service-ca';
 export const localCa = 'skupper-local-ca';
+export const grantServer = 'skupper-grant-server';
+export const grantServerCa = 'skupper-grant-server-ca';
 
 type RouterAccess = Resource<'RouterAccess'>;
 
@@ -59,6 +61,16 @@ export function takesLinks({ spec }: RouterAccess): boolean {
   return spec.roles.some(({ name }) => name !== 'normal');
 }
 
+/** The hosts under which tokens are redeemed, the best first: those of the links, unless an EnrolmentService says. */
+export function enrolmentHosts(documents: Resource[], local: string[]): string[] {
+  const { hosts = [], bindHost = '' } = documents.find((document) => document.kind === 'EnrolmentService')?.spec ?? {};
+  if (hosts.length > 0) return hosts;
+  if (bindHost && !isWildcard(bindHost)) return [bindHost];
+  const accesses = documents.filter((document) => document.kind === 'RouterAccess').filter(takesLinks);
+  const named = accesses.flatMap((access) => hostsOf(access, local)).filter((host) => !isWildcard(host));
+  return named.length > 0 ? [...new Set(named)] : local;
+}
+
 function defaultAccess(site: Resource<'Site'>, documents: Resource[], hosts: string[]): RouterAccess | undefined {
   const { linkAccess = 'none' } = site.spec;
   if (linkAccess === 'none') return undefined;
@@ -87,6 +99,15 @@ function certificates(site: Resource<'Site'>, documents: Resource[], hosts: stri
     }
     const service = serviceCredentials(document);
     if (service) add(...service);
+  }
+  if (documents.some(({ kind }) => kind === 'AccessGrant' || kind === 'EnrolmentService')) {
+    add(grantServer, {
+      ca: grantServerCa,
+      subject: grantServer,
+      hosts: enrolmentHosts(documents, hosts),
+      server: true,
+    });
+    if (!supplied.has(grantServer)) add(grantServerCa, { subject: 'SkupperGrantServerCA', signing: true });
   }
   const issuers = [...found.values(), ...documents.filter((document) => document.kind === 'Certificate')];
   for (const { spec } of issuers) if (spec.ca) add(spec.ca, { subject: spec.ca, signing: true });

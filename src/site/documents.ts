@@ -54,8 +54,8 @@ export class Documents {
     return this.#resources.get(keyOf(reference));
   }
 
-  /** Adds and changes, all or none; nothing is taken away. */
-  apply(documents: ReadDocument[], origin: Origin): Change[] {
+  /** Adds and changes, all or none; nothing is taken away. `along` is written in the same step. */
+  apply(documents: ReadDocument[], origin: Origin, along: () => void = () => {}): Change[] {
     const result = new Map(this.#resources);
     const changes: Change[] = [];
     const problems: ErrorFact[] = [];
@@ -78,6 +78,7 @@ export class Documents {
       for (const change of changes.filter(({ action }) => action !== 'unchanged')) {
         this.#store.documents.put(result.get(keyOf(change)) as Resource as never);
       }
+      along();
     });
     this.#resources = inOrder([...result.values()]);
     this.#siteId = siteId;

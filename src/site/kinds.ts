@@ -3,8 +3,10 @@
  * A field that does not act here is refused by name rather than kept in silence.
  */
 import { isIP } from 'node:net';
+import { parseDuration } from './duration.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
+import { redacted } from './secret.ts';
 
 export interface KindDefinition {
   kind: Kind;
@@ -39,6 +41,14 @@ const oneOf =
   (...values: string[]): Check<string> =>
   (value) =>
     values.includes(value) ? undefined : `must be one of ${values.join(', ')}`;
+
+const isDuration: Check<string> = (value) =>
+  parseDuration(value) ? undefined : 'must be a duration such as 15m or 1h30m';
+
+const isHttps: Check<string> = (value) => (value.startsWith('https://') ? undefined : 'scheme must be https');
+
+const notRedacted: Check<string> = (value) =>
+  value === redacted ? 'is redacted; export it with --show-secrets' : undefined;
 
 const noSetting: Check<object> = (settings) => {
   const names = Object.keys(settings);
@@ -174,6 +184,43 @@ export const kinds: Record<Kind, KindDefinition> = {
       settings,
     },
   },
+  AccessGrant: {
+    kind: 'AccessGrant',
+    apiVersion: skupper,
+    names: ['accessgrant', 'accessgrants', 'gr'],
+    body: 'spec',
+    fields: {
+      redemptionsAllowed: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      expirationWindow: { type: 'string', check: isDuration },
+      code: { type: 'string', check: notRedacted },
+      issuer: text,
+      settings,
+    },
+  },
+  AccessToken: {
+    kind: 'AccessToken',
+    apiVersion: skupper,
+    names: ['accesstoken', 'accesstokens', 'to'],
+    body: 'spec',
+    fields: {
+      url: { type: 'string', required: true, check: isHttps },
+      code: { type: 'string', required: true, check: notRedacted },
+      ca: requiredText,
+      linkCost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      settings,
+    },
+  },
+  EnrolmentService: {
+    kind: 'EnrolmentService',
+    apiVersion: skiff,
+    names: ['enrolmentservice', 'enrolmentservices'],
+    body: 'spec',
+    fields: {
+      bindHost: { type: 'string', check: isHost },
+      port: { type: 'integer', check: between(0, 65535) },
+      hosts: { type: 'list', items: { type: 'string', check: isHost } },
+    },
+  },
   Secret: {
     kind: 'Secret',
     apiVersion: 'v1',
@@ -190,9 +237,9 @@ export const kinds: Record<Kind, KindDefinition> = {
 
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
-  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken'),
+  ...reasons(skupper, notYet, 'MultiKeyListener'),
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
-  ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
+  ...reasons(skiff, notYet, 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),
 };
 

@@ -45,6 +45,11 @@ class Obstacle extends Error {
   }
 }
 
+/** The AMQP container-id, the same for life. */
+export function routerId(siteName: string, siteId: string): string {
+  return `${siteName}-${siteId.slice(0, 8)}`;
+}
+
 /** What the site has issued to itself. */
 export interface Issued {
   get(name: string): TlsMaterial | undefined;
@@ -57,7 +62,7 @@ export function makePlan(resources: Resource[], siteId: string | undefined, vers
   const site = resources.find((resource) => resource.kind === 'Site');
   if (!site || siteId === undefined) return nothing;
   const identity: RouterIdentity = {
-    id: `${site.name}-${siteId.slice(0, 8)}`,
+    id: routerId(site.name, siteId),
     mode: site.spec.edge ? 'edge' : 'interior',
     siteId,
     siteName: site.name,
@@ -95,6 +100,9 @@ function partsFrom(resource: Resource, identity: RouterIdentity, keys: KeyRing):
     }
     case 'Site':
     case 'Certificate':
+    case 'AccessGrant':
+    case 'AccessToken':
+    case 'EnrolmentService':
     case 'Secret':
       return [];
   }

@@ -55,6 +55,31 @@ export interface CertificateSpec {
   signing?: boolean;
 }
 
+export interface AccessGrantSpec {
+  /** 0: 1 */
+  redemptionsAllowed?: number;
+  /** As Go writes durations; 10 minutes if not said. */
+  expirationWindow?: string;
+  code?: string;
+  issuer?: string;
+}
+
+export interface AccessTokenSpec {
+  url: string;
+  code: string;
+  /** PEM */
+  ca: string;
+  linkCost?: number;
+}
+
+/** Where tokens are redeemed, and what else is done over HTTPS with those who are no part of the network yet. */
+export interface EnrolmentServiceSpec {
+  bindHost?: string;
+  port?: number;
+  /** How others reach it, the best first. */
+  hosts?: string[];
+}
+
 /** A Secret's own fields are not under `spec` in its document, but here they are. */
 export interface SecretSpec {
   type?: string;
@@ -69,6 +94,9 @@ export interface Specs {
   Listener: ListenerSpec;
   Connector: ConnectorSpec;
   Certificate: CertificateSpec;
+  AccessGrant: AccessGrantSpec;
+  AccessToken: AccessTokenSpec;
+  EnrolmentService: EnrolmentServiceSpec;
   Secret: SecretSpec;
 }
 

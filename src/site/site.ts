@@ -5,22 +5,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { PartState, RouterIdentity } from '../router/protocol.ts';
+import type { PartState, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
 import { Credentials } from './credentials.ts';
-import { derive, issuerOf, localHosts, takesLinks } from './derived.ts';
+import { derive, grantServer, issuerOf, localHosts, takesLinks } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
-import { type Entrance, LinkIssuer, type LinkRequest } from './links.ts';
+import { Grants } from './grants.ts';
+import { type Entrance, type LinkRequest, Links } from './links.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
+import { Redeemer, tokensAmong } from './redeemer.ts';
 import { type RenderedDocument, type RenderOptions, render, renderForExport } from './render.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
+import { tlsMaterial } from './secret.ts';
 import { endpointsOf, type View } from './status.ts';
 import { Statuses } from './statuses.ts';
+import { Tokens } from './tokens.ts';
 
 export interface SiteOptions {
   store: Store;
@@ -53,7 +57,10 @@ export class Site {
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
   readonly #credentials: Credentials;
-  readonly #links: LinkIssuer;
+  readonly #links: Links;
+  readonly #grants: Grants;
+  readonly #redeemer: Redeemer;
+  readonly #tokens: Tokens;
   readonly #now: () => number;
   readonly #localHosts: () => string[];
   #hosts: string[] = [];
@@ -67,7 +74,21 @@ export class Site {
     this.#localHosts = hosts;
     const authorities = new Authorities(store, now);
     this.#credentials = new Credentials(store, authorities, now);
-    this.#links = new LinkIssuer(store, authorities, now);
+    this.#links = new Links({
+      store,
+      authorities,
+      now,
+      entrances: () => this.#entrances(),
+      documents: () => this.#resources,
+    });
+    this.#grants = new Grants({ store, now, links: this.#links, onChange: () => this.#refresh(this.#resources) });
+    this.#redeemer = new Redeemer(store, this.documents, now);
+    this.#tokens = new Tokens({
+      redeemer: this.#redeemer,
+      now,
+      onRedeemed: (changes) => void this.#changed(changes).then(() => this.#refresh(this.#resources)),
+      onChange: (token) => this.#refresh([token]),
+    });
     this.#version = version;
     this.#statuses = new Statuses(now);
     this.#reconciler = new Reconciler(startRouter, { onStates: (states) => this.#onStates(states), onFailure });
@@ -79,7 +100,8 @@ export class Site {
   }
 
   async stop(withinMs: number): Promise<void> {
-    await this.#reconciler.stop(withinMs);
+    this.#tokens.close();
+    await Promise.all([this.#grants.close(), this.#reconciler.stop(withinMs)]);
   }
 
   get facts(): SiteFacts {
@@ -116,7 +138,16 @@ export class Site {
   /** Documents for another site to link to this one, with a certificate made for it alone. */
   async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
     if (!this.#plan.identity) throw new SkiffError('no-site', 'there is no active site', { hint: 'Apply a Site' });
-    return this.#links.generate(this.#entrances(), request, this.#resources);
+    return this.#links.generate(request);
+  }
+
+  /** Redeems tokens without keeping them; all of them, or none that cannot be. */
+  async redeem(tokens: ReadDocument[]): Promise<Change[]> {
+    const changes: Change[] = [];
+    for (const { name, spec } of tokensAmong(tokens)) {
+      changes.push(...(await this.#changed(await this.#redeemer.redeem({ name, spec }))));
+    }
+    return changes;
   }
 
   /** The RouterAccesses that take links, as far as they have credentials. */
@@ -165,6 +196,9 @@ export class Site {
     // What needs no certificate does not wait for one.
     await this.#takeUp();
     if (await issued) await this.#takeUp();
+    await this.#grants.update(this.#resources, this.#grantCredentials());
+    if (this.#plan.identity) this.#tokens.update(this.#resources);
+    this.#refresh(this.#resources);
     const { facts } = this;
     if (!isDeepStrictEqual(before, facts)) this.#emit({ event: 'site', ...facts });
   }
@@ -175,6 +209,13 @@ export class Site {
     this.#refresh(this.#resources);
     await this.#reconciler.update(this.#plan);
     this.#refresh(this.#resources);
+  }
+
+  /** What the server of tokens shows; an edge has none. */
+  #grantCredentials(): TlsMaterial | undefined {
+    if (this.#plan.identity?.mode !== 'interior') return undefined;
+    const secret = this.#resources.find(({ kind, name }) => kind === 'Secret' && name === grantServer);
+    return secret ? tlsMaterial((secret as Resource<'Secret'>).spec) : this.#credentials.get(grantServer);
   }
 
   #onStates(states: PartState[]): void {
@@ -200,6 +241,8 @@ export class Site {
       states: this.#reconciler.states,
       running: isDeepStrictEqual(this.#reconciler.current.identity, this.#plan.identity),
       issued: this.#credentials,
+      grants: this.#grants,
+      tokens: this.#tokens,
       hosts: this.#hosts,
       now: this.#now(),
     };

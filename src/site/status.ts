@@ -4,10 +4,11 @@
 import type { ErrorFact } from '../errors.ts';
 import type { AccessState, ConnectorState, LinkState, ListenerState, PartState } from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
+import type { StoredGrant } from '../store/grants.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
-import { hostsOf, siteCa } from './derived.ts';
+import { enrolmentHosts, grantServer, grantServerCa, hostsOf, siteCa } from './derived.ts';
 import { daysLeft, expirationOf } from './lifetime.ts';
-import { beingIssued, type PartKey, type Plan } from './plan.ts';
+import { beingIssued, type Issued, type PartKey, type Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
 
 /** What there is to judge by. */
@@ -18,7 +19,17 @@ export interface View {
   /** Whether the router has taken up the plan's identity. */
   running: boolean;
   /** What the site has issued to itself. */
-  issued: { certificate(name: string): string | undefined; problem(name: string): ErrorFact | undefined };
+  issued: Issued & { certificate(name: string): string | undefined };
+  /** What became of AccessGrants, and where they are redeemed. */
+  grants: {
+    get(name: string): StoredGrant | undefined;
+    port: number | null;
+    error: ErrorFact | null;
+  };
+  tokens: {
+    redeemed(token: Resource<'AccessToken'>): boolean;
+    trouble(name: string): { error: ErrorFact | null; nextAt: number | null } | undefined;
+  };
   /** The names and addresses of this machine, the best first. */
   hosts: string[];
   /** Milliseconds since the epoch. */
@@ -56,6 +67,9 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   // Skupper requires Matched too. Who listens elsewhere is told by flow records, and there are none yet.
   Connector: ['Configured'],
   Certificate: ['Issued'],
+  AccessGrant: ['Processed', 'Resolved'],
+  AccessToken: ['Redeemed'],
+  EnrolmentService: ['Configured'],
 };
 
 type Judgement = Omit<Findings, 'required'>;
@@ -74,6 +88,12 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
       return judgeConnector(stateOf<ConnectorState>(resource, view));
     case 'Certificate':
       return judgeCertificate(resource, view);
+    case 'AccessGrant':
+      return judgeGrant(resource, view);
+    case 'AccessToken':
+      return judgeToken(resource, view);
+    case 'EnrolmentService':
+      return judgeEnrolment(view);
   }
 }
 
@@ -164,6 +184,56 @@ function judgeCertificate({ name }: Resource<'Certificate'>, view: View): Judgem
   if (problem) return { findings: [failed('Issued', problem.message)], details: { error: plain(problem) } };
   if (certificate === undefined) return { findings: [pending('Issued')], details: {} };
   return { findings: [met('Issued')], details: lifetimeOf(certificate, view) };
+}
+
+function judgeGrant({ name }: Resource<'AccessGrant'>, view: View): Judgement {
+  if (view.plan.identity?.mode === 'edge') {
+    const message = 'Edge sites cannot accept incoming links from remote sites';
+    return { findings: [failed('Processed', message)], details: {} };
+  }
+  const grant = view.grants.get(name);
+  if (!grant) return { findings: [pending('Processed')], details: {} };
+  const { uid, code, redemptions, expiresAt } = grant;
+  const url = enrolmentUrl(view);
+  const ca = view.issued.certificate(grantServerCa) ?? view.issued.get(grantServer)?.ca;
+  const error = view.grants.error ?? view.issued.problem(grantServer);
+  const resolved = url && ca ? met('Resolved') : error ? failed('Resolved', error.message) : pending('Resolved');
+  return {
+    findings: [met('Processed'), resolved],
+    details: {
+      ...(url && ca ? { url: `${url}/${uid}`, ca } : {}),
+      code,
+      redemptions,
+      expirationTime: timestamp(expiresAt),
+      ...(error ? { error: plain(error) } : {}),
+    },
+  };
+}
+
+function enrolmentUrl({ grants, resources, hosts }: View): string | undefined {
+  const [host] = enrolmentHosts(resources, hosts);
+  return grants.port === null ? undefined : `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+}
+
+function judgeToken(token: Resource<'AccessToken'>, view: View): Judgement {
+  if (view.tokens.redeemed(token)) return { findings: [met('Redeemed')], details: { redeemed: true } };
+  const trouble = view.tokens.trouble(token.name);
+  const error = trouble?.error;
+  return {
+    findings: [error ? failed('Redeemed', explain(error)) : pending('Redeemed')],
+    details: {
+      redeemed: false,
+      ...(error ? { error: plain(error) } : {}),
+      ...(trouble?.nextAt ? { nextAttemptTime: timestamp(trouble.nextAt) } : {}),
+    },
+  };
+}
+
+function judgeEnrolment(view: View): Judgement {
+  const error = view.grants.error ?? view.issued.problem(grantServer);
+  const url = enrolmentUrl(view);
+  if (error) return { findings: [failed('Configured', error.message)], details: { error: plain(error) } };
+  return url ? { findings: [met('Configured')], details: { url } } : { findings: [pending('Configured')], details: {} };
 }
 
 function judgeLink(link: Resource<'Link'>, view: View): Judgement {

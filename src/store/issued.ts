@@ -17,6 +17,8 @@ export interface IssuedCertificate {
   publicKey: string;
   /** The AccessGrant, by its uid, whose redemption it came from; null for one made by hand. */
   grantUid: string | null;
+  /** The router id it is for, and for no other; null when it does not say. */
+  device: string | null;
   /** The fingerprint of the certificate that it renews. */
   renews: string | null;
   /** Milliseconds since the epoch. */
@@ -26,7 +28,7 @@ export interface IssuedCertificate {
 }
 
 const columns = `issued.fingerprint, name, subject, certificate, issuer, public_key AS publicKey, grant_uid AS grantUid,
-  renews, not_after AS notAfter, issued_at AS issuedAt, revocations.at AS revokedAt`;
+  device, renews, not_after AS notAfter, issued_at AS issuedAt, revocations.at AS revokedAt`;
 const tables = 'issued LEFT JOIN revocations ON revocations.fingerprint = issued.fingerprint';
 
 export class IssuedRepository {
@@ -47,9 +49,9 @@ export class IssuedRepository {
     );
     this.#put = db.prepare<[Omit<IssuedCertificate, 'revokedAt'>]>(
       `INSERT INTO issued
-         (fingerprint, name, subject, certificate, issuer, public_key, grant_uid, renews, not_after, issued_at)
+         (fingerprint, name, subject, certificate, issuer, public_key, grant_uid, device, renews, not_after, issued_at)
        VALUES
-         (@fingerprint, @name, @subject, @certificate, @issuer, @publicKey, @grantUid, @renews, @notAfter, @issuedAt)`,
+         (@fingerprint, @name, @subject, @certificate, @issuer, @publicKey, @grantUid, @device, @renews, @notAfter, @issuedAt)`,
     );
     this.#revoke = db.prepare<[string, number]>('INSERT OR IGNORE INTO revocations (fingerprint, at) VALUES (?, ?)');
     this.#revoked = db.prepare<[], { fingerprint: string }>('SELECT fingerprint FROM revocations ORDER BY fingerprint');

@@ -54,12 +54,27 @@ const migrations: string[] = [
      issuer TEXT NOT NULL,
      public_key TEXT NOT NULL,
      grant_uid TEXT,
+     device TEXT,
      renews TEXT,
      not_after INTEGER NOT NULL,
      issued_at INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
 
    CREATE INDEX issued_by_key ON issued (public_key);
+
+   CREATE TABLE grants (
+     name TEXT PRIMARY KEY,
+     uid TEXT NOT NULL UNIQUE,
+     code TEXT NOT NULL,
+     expires_at INTEGER NOT NULL,
+     redemptions INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE redemptions (
+     token TEXT PRIMARY KEY,
+     key TEXT NOT NULL,
+     redeemed_at INTEGER
+   ) STRICT, WITHOUT ROWID;
 
    CREATE TABLE revocations (
      fingerprint TEXT PRIMARY KEY,

@@ -9,9 +9,11 @@ import { AuthorityRepository } from './authorities.ts';
 import { CredentialsRepository } from './credentials.ts';
 import { DocumentRepository } from './documents.ts';
 import { FactRepository } from './facts.ts';
+import { GrantRepository } from './grants.ts';
 import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
+import { RedemptionRepository } from './redemptions.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 
 const databaseName = 'skiff.db';
@@ -23,6 +25,8 @@ export class Store {
   readonly authorities: AuthorityRepository;
   readonly credentials: CredentialsRepository;
   readonly issued: IssuedRepository;
+  readonly grants: GrantRepository;
+  readonly redemptions: RedemptionRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -36,6 +40,8 @@ export class Store {
     this.authorities = new AuthorityRepository(db);
     this.credentials = new CredentialsRepository(db);
     this.issued = new IssuedRepository(db);
+    this.grants = new GrantRepository(db);
+    this.redemptions = new RedemptionRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */

@@ -59,9 +59,9 @@ test('our edge links to it when it has a certificate of our CA, and one on a key
     edgePort: network.edgePort,
   });
   await router.start();
-  const { newKey, requestedKey, requestFor } = await import('../../src/pki/request.ts');
+  const { newKey, readSigningRequest, requestFor } = await import('../../src/pki/request.ts');
   const key = await newKey();
-  const publicKey = await requestedKey(await requestFor(key, 'store'));
+  const { publicKey } = await readSigningRequest(await requestFor(key, 'store'));
   const certificate = await authority.certify(publicKey, { commonName: 'store', validDays: 90 });
   const credentials = { ca: authority.certificate, certificate, key };
   const site = await Skiff.run({ documents: edge(network, 'store', credentials) });

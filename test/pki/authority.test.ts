@@ -11,7 +11,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { SkiffError } from '../../src/errors.ts';
 import { Authority, type Credentials } from '../../src/pki/authority.ts';
-import { newKey, requestedKey, requestFor } from '../../src/pki/request.ts';
+import { newKey, readSigningRequest, requestFor } from '../../src/pki/request.ts';
 import { makeCa } from '../support/certificates.ts';
 import { hasOpenssl, verdict } from '../support/openssl.ts';
 
@@ -156,11 +156,12 @@ test('the clock is whoever asks', async () => {
 test('a key made elsewhere is certified on a request that is signed with it, and no other', async () => {
   const key = await newKey();
   const request = await requestFor(key, 'store1');
-  const certificate = await authority.certify(await requestedKey(request), {
+  const certificate = await authority.certify((await readSigningRequest(request)).publicKey, {
     commonName: 'store1',
     uris: ['urn:skiff:device:store1-0a1b2c3d'],
     validDays: 90,
   });
+  assert.is((await readSigningRequest(request)).commonName, 'store1');
   const leaf = parsed({ certificate });
   assert.ok(leaf.checkPrivateKey(createPrivateKey(key)));
   assert.is(leaf.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1');
@@ -181,7 +182,7 @@ test('a key made elsewhere is certified on a request that is signed with it, and
   const asPem = (der: Buffer) =>
     `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`;
   for (const bad of ['', 'no PEM', certificate, asPem(forged), asPem(Buffer.from('3003020100', 'hex'))]) {
-    const error = await requestedKey(bad).catch((reason) => reason);
+    const error = await readSigningRequest(bad).catch((reason) => reason);
     assert.is(error.code, 'bad-request', String(error));
   }
 });

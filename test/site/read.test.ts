@@ -85,7 +85,7 @@ test('an unknown kind, version or field is named', () => {
 
 test('kinds that do not act here yet, or never will, are refused as such', () => {
   assert.match(refusal(document('MultiKeyListener', 'x', {})), /MultiKeyListener "x": .* is not supported yet/);
-  assert.match(refusal(document('AccessToken', 'x', {})), /not supported yet/);
+  assert.match(refusal(document('AccessToken', 'x', { url: 'http://x' })), /spec\.url: scheme must be https/);
   assert.match(refusal(document('AttachedConnector', 'x', {})), /cannot apply on a device: it needs Kubernetes/);
   assert.match(refusal({ ...document('Rollout', 'x', {}), apiVersion: 'skiff/v1alpha1' }), /not supported yet/);
 });
