@@ -4,6 +4,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
 import type { Change } from '../site/documents.ts';
+import type { IssuedFact } from '../site/issued.ts';
 import type { LinkRequest } from '../site/links.ts';
 import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
@@ -44,6 +45,14 @@ export class ApiClient {
   async delete(documents: Reference[]): Promise<Change[]> {
     const body: DeleteRequest = { documents };
     return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
+  }
+
+  async issued(): Promise<IssuedFact[]> {
+    return (await this.#ask('GET', '/v1/certificates')) as IssuedFact[];
+  }
+
+  async revoke(certificates: string[]): Promise<IssuedFact[]> {
+    return (await this.#ask('POST', '/v1/certificates/revoke', { certificates })) as IssuedFact[];
   }
 
   /** Redeems the tokens in these texts. */

@@ -47,6 +47,8 @@ export const routes: Route[] = [
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+  { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
+  { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
   { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
   { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
 ];
@@ -95,6 +97,14 @@ async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+async function revoke({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {
+  const words = ((await body()) as { certificates?: unknown } | null)?.certificates;
+  if (!Array.isArray(words) || !words.every((word) => typeof word === 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"certificates":[NAME or FINGERPRINT,…]}');
+  }
+  return site.revoke(words);
 }
 
 async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {

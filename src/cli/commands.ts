@@ -36,6 +36,14 @@ export const commands: Record<string, CommandEntry> = {
     summary: 'link to the site that issued a token',
     load: async () => (await import('./token-redeem.ts')).tokenRedeem,
   },
+  'certificate list': {
+    summary: 'show the certificates that other sites have from this one',
+    load: async () => (await import('./certificate.ts')).certificateList,
+  },
+  'certificate revoke': {
+    summary: 'cut off who has a certificate',
+    load: async () => (await import('./certificate.ts')).certificateRevoke,
+  },
   'listener status': { summary: 'show the listeners', load: () => status('Listener') },
   'connector status': { summary: 'show the connectors', load: () => status('Connector') },
   version: { summary: 'show the version', load: async () => (await import('./version.ts')).showVersion },

@@ -55,7 +55,9 @@ class StoppedSite implements SiteAccess, Disposable {
   }
 
   async redeem(sources: Source[]): Promise<Change[]> {
-    const redeemer = new Redeemer(this.#store, this.#documents, Date.now);
+    const redeemer = new Redeemer(this.#store, this.#documents, Date.now, (secret, url, ca) =>
+      this.#store.renewals.put({ secret, url, ca, key: null, previous: null }),
+    );
     const changes: Change[] = [];
     for (const token of tokensAmong(readDocuments(sources))) changes.push(...(await redeemer.redeem(token)));
     return changes;

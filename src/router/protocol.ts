@@ -44,6 +44,8 @@ export interface LinkConfig {
   cost: number;
   /** null: plain TCP and SASL ANONYMOUS (Skupper's Link without tlsCredentials). */
   tls: TlsMaterial | null;
+  /** What `tls` renews: tried in turn with it, until that has been seen to work. */
+  fallback?: TlsMaterial;
 }
 
 export interface ListenerConfig {
@@ -119,6 +121,8 @@ export interface LinkState {
   /** Failed tries since it was last up. */
   attempts: number;
   nextAttemptAt: number | null;
+  /** SHA-256 of the certificate that the connection was made with, hexadecimal; null while there is none. */
+  certificate: string | null;
 }
 
 export interface ListenerState {
@@ -154,6 +158,8 @@ export type RouterRequest =
    * touched. Answered by `applied` when every access and listener named has been tried once.
    */
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
+  /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
+  | { type: 'revoke'; fingerprints: string[] }
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 

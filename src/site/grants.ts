@@ -16,6 +16,7 @@ import {
 } from '../enrol/server.ts';
 import { type ErrorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { fingerprintOf } from '../pki/fingerprint.ts';
 import type { SigningRequest } from '../pki/x509.ts';
 import type { TlsMaterial } from '../router/protocol.ts';
 import type { StoredGrant } from '../store/grants.ts';
@@ -113,6 +114,7 @@ export class Grants {
     const { links, now } = this.#options;
     if (request.method !== 'POST') return refuse(405, 'Only POST is supported');
     if (request.body === null) return refuse(400, 'Request body not valid');
+    if (request.key === renewals) return this.#renew(request);
     const grant = this.#grants.find(({ uid }) => uid === request.key);
     if (!grant) return refuse(404, 'No such claim');
     const asked = await signingRequestOf(request);
@@ -132,6 +134,32 @@ export class Grants {
     const name = word(request.header('name')) ?? grant.name;
     if (again) return answer(name, again);
     return this.#admit(grant, name, word(request.header('subject')) ?? name, asked);
+  }
+
+  /**
+   * The certificate after one that was issued here and is shown in the handshake, expired or not: who has its key is
+   * who it was issued to. Asked again, the answer is the same.
+   */
+  async #renew(request: EnrolRequest): Promise<EnrolAnswer> {
+    const { links, store } = this.#options;
+    const shown = request.certificate && store.issued.get(fingerprintOf(request.certificate));
+    if (!shown || shown.revokedAt !== null) return refuse(403, 'Renewal of certificate refused');
+    const asked = await signingRequestOf(request);
+    if (!asked) return refuse(400, 'Signing request not valid');
+    const name = word(request.header('name')) ?? shown.name;
+    const again = await links.admitted(asked.publicKey, ({ renews }) => renews === shown.fingerprint);
+    if (again) return answer(name, again);
+    const admission = await links.admit({
+      name: shown.name,
+      subject: shown.subject,
+      issuer: shown.issuer,
+      publicKey: asked.publicKey,
+      renews: shown.fingerprint,
+      ...(shown.grantUid === null ? {} : { grantUid: shown.grantUid }),
+      ...(shown.device === null ? {} : { device: shown.device }),
+    });
+    log.info('enrol', `the certificate of ${shown.subject} was renewed`, { name: shown.name });
+    return answer(name, admission);
   }
 
   #allowed(grant: StoredGrant): number {

@@ -52,6 +52,8 @@ export function routerId(siteName: string, siteId: string): string {
 
 /** What the site has issued to itself. */
 export interface Issued {
+  /** What the certificate of a Secret renews, until it has been used. */
+  previous(secret: string): TlsMaterial | undefined;
   get(name: string): TlsMaterial | undefined;
   /** Why there is none. */
   problem(name: string): ErrorFact | undefined;
@@ -137,7 +139,9 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, keys: KeyRin
     throw new Obstacle('no-endpoint', `no endpoint named "${role}"`, hint);
   }
   const tls = link.spec.tlsCredentials === undefined ? null : keys.find(link.spec.tlsCredentials);
-  return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
+  const fallback = keys.previous(link.spec.tlsCredentials);
+  const part = { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls } as const;
+  return fallback ? { ...part, fallback } : part;
 }
 
 /** TLS credentials by name: what is supplied goes before what the site issues itself. */
@@ -150,6 +154,10 @@ class KeyRing {
     this.#supplied = new Map(resources.flatMap((r) => (r.kind === 'Secret' ? [[r.name, r] as const] : [])));
     this.#wanted = new Set(resources.filter(({ kind }) => kind === 'Certificate').map(({ name }) => name));
     this.#issued = issued;
+  }
+
+  previous(name: string | undefined): TlsMaterial | undefined {
+    return name === undefined ? undefined : this.#issued.previous(name);
   }
 
   find(name: string): TlsMaterial {

@@ -22,9 +22,17 @@ export class Redeemer {
   readonly #store: Store;
   readonly #documents: Documents;
   readonly #now: () => number;
+  readonly #onRenewable: (secret: string, url: string, ca: string) => void;
 
-  constructor(store: Store, documents: Documents, now: () => number) {
+  /** `onRenewable`: a Secret came with the place where its certificate is renewed. */
+  constructor(
+    store: Store,
+    documents: Documents,
+    now: () => number,
+    onRenewable: (secret: string, url: string, ca: string) => void,
+  ) {
     this.#store = store;
+    this.#onRenewable = onRenewable;
     this.#documents = documents;
     this.#now = now;
   }
@@ -51,10 +59,13 @@ export class Redeemer {
       headers: { name, subject: site.name },
       signingRequest: await requestFor(key, device),
     });
-    const documents = await documentsIn(answer.text, key, spec);
-    return this.#documents.apply(documents, 'local', () =>
-      this.#store.redemptions.put({ token, key, redeemedAt: this.#now() }),
-    );
+    const documents = await documentsIn(answer.text, key, spec.url, spec.linkCost ?? 0);
+    const secret = documents.find(({ kind }) => kind === 'Secret')?.name ?? name;
+    const { renewalUrl } = answer;
+    return this.#documents.apply(documents, 'local', () => {
+      this.#store.redemptions.put({ token, key, redeemedAt: this.#now() });
+      if (renewalUrl !== null) this.#onRenewable(secret, renewalUrl, spec.ca);
+    });
   }
 
   async #keyFor(token: string): Promise<string> {
@@ -72,10 +83,11 @@ function digest({ url, code }: AccessTokenSpec): string {
   return createHash('sha256').update(`${url}\n${code}`).digest('hex');
 }
 
-async function documentsIn(text: string, key: string, { url, linkCost }: AccessTokenSpec): Promise<ReadDocument[]> {
+/** The documents of an answer, completed with the key that never left here. */
+export async function documentsIn(text: string, key: string, url: string, cost: number): Promise<ReadDocument[]> {
   const { parseDocuments } = await import('./parse.ts');
   const { documents, problems } = parseDocuments({ name: `the answer of ${url}`, text });
-  const values = documents.map(({ value }) => completed(value, key, linkCost ?? 0));
+  const values = documents.map(({ value }) => completed(value, key, cost));
   const kinds = values.map(({ kind }) => String(kind));
   if (problems.length > 0 || kinds.filter((kind) => kind === 'Secret').length !== 1 || !kinds.includes('Link')) {
     throw new SkiffError('bad-answer', `${url}: the answer is not one Secret and Links`, {

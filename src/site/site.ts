@@ -13,12 +13,14 @@ import { Credentials } from './credentials.ts';
 import { derive, grantServer, issuerOf, localHosts, takesLinks } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
 import { Grants } from './grants.ts';
+import { type IssuedFact, IssuedToOthers } from './issued.ts';
 import { type Entrance, type LinkRequest, Links } from './links.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
 import { Redeemer, tokensAmong } from './redeemer.ts';
 import { type RenderedDocument, type RenderOptions, render, renderForExport } from './render.ts';
+import { Renewals } from './renewals.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
 import { tlsMaterial } from './secret.ts';
@@ -49,6 +51,7 @@ export type SiteEvent =
 
 /** How long a change waits for the router to try it, so that a status read right after it tells the outcome. */
 const takeUpMs = 2_000;
+const upkeepEveryMs = 10 * 60_000;
 
 export class Site {
   readonly documents: Documents;
@@ -60,6 +63,10 @@ export class Site {
   readonly #links: Links;
   readonly #grants: Grants;
   readonly #redeemer: Redeemer;
+  readonly #renewals: Renewals;
+  readonly #issued: View['issued'];
+  readonly #issuedToOthers: IssuedToOthers;
+  #upkeepTimer: NodeJS.Timeout | null = null;
   readonly #tokens: Tokens;
   readonly #now: () => number;
   readonly #localHosts: () => string[];
@@ -82,7 +89,21 @@ export class Site {
       documents: () => this.#resources,
     });
     this.#grants = new Grants({ store, now, links: this.#links, onChange: () => this.#refresh(this.#resources) });
-    this.#redeemer = new Redeemer(store, this.documents, now);
+    this.#renewals = new Renewals({
+      store,
+      documents: this.documents,
+      now,
+      random: Math.random,
+      onRenewed: (changes) => void this.#changed(changes),
+    });
+    this.#issued = {
+      get: (name) => this.#credentials.get(name),
+      problem: (name) => this.#credentials.problem(name),
+      certificate: (name) => this.#credentials.certificate(name),
+      previous: (name) => this.#renewals.previous(name),
+    };
+    this.#redeemer = new Redeemer(store, this.documents, now, (...where) => this.#renewals.note(...where));
+    this.#issuedToOthers = new IssuedToOthers(store, now);
     this.#tokens = new Tokens({
       redeemer: this.#redeemer,
       now,
@@ -96,11 +117,24 @@ export class Site {
 
   /** Done when every access and listener has been tried once. */
   async start(): Promise<void> {
+    this.#reconciler.revoke(this.#issuedToOthers.revoked());
     await this.#carryOut();
+    this.#upkeepTimer = setInterval(() => void this.upkeep(), upkeepEveryMs);
+    // What keeps a site running are its sockets.
+    this.#upkeepTimer.unref();
+    void this.upkeep();
+  }
+
+  /** Renews what is due: certificates that others gave, and its own. */
+  async upkeep(): Promise<void> {
+    await this.#renewals.renewDue();
+    if (await this.#credentials.ensure(this.#resources)) await this.#carryOut();
+    this.#refresh(this.#resources);
   }
 
   async stop(withinMs: number): Promise<void> {
     this.#tokens.close();
+    if (this.#upkeepTimer) clearInterval(this.#upkeepTimer);
     await Promise.all([this.#grants.close(), this.#reconciler.stop(withinMs)]);
   }
 
@@ -139,6 +173,18 @@ export class Site {
   async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
     if (!this.#plan.identity) throw new SkiffError('no-site', 'there is no active site', { hint: 'Apply a Site' });
     return this.#links.generate(request);
+  }
+
+  /** The certificates that other sites have from this one. */
+  issued(): IssuedFact[] {
+    return this.#issuedToOthers.list();
+  }
+
+  /** Revokes certificates by name or fingerprint, for good; who is linked with one is cut off. */
+  revoke(words: string[]): IssuedFact[] {
+    const revoked = this.#issuedToOthers.revoke(words);
+    this.#reconciler.revoke(this.#issuedToOthers.revoked());
+    return revoked;
   }
 
   /** Redeems tokens without keeping them; all of them, or none that cannot be. */
@@ -204,7 +250,7 @@ export class Site {
   }
 
   async #takeUp(): Promise<void> {
-    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#credentials);
+    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#issued);
     this.#statuses.retain(this.#resources);
     this.#refresh(this.#resources);
     await this.#reconciler.update(this.#plan);
@@ -219,6 +265,8 @@ export class Site {
   }
 
   #onStates(states: PartState[]): void {
+    const links = states.filter((state) => state.kind === 'link');
+    if (this.#renewals.onLinks(links, this.#resources)) void this.#carryOut();
     const concerned = new Set(states.map((state) => this.#plan.ownerOf.get(partKey(state))));
     this.#refresh(
       // The Site's own status shows the endpoints of its accesses.
@@ -240,7 +288,7 @@ export class Site {
       plan: this.#plan,
       states: this.#reconciler.states,
       running: isDeepStrictEqual(this.#reconciler.current.identity, this.#plan.identity),
-      issued: this.#credentials,
+      issued: this.#issued,
       grants: this.#grants,
       tokens: this.#tokens,
       hosts: this.#hosts,

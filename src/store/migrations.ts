@@ -76,6 +76,14 @@ const migrations: string[] = [
      redeemed_at INTEGER
    ) STRICT, WITHOUT ROWID;
 
+   CREATE TABLE renewals (
+     secret TEXT PRIMARY KEY,
+     url TEXT NOT NULL,
+     ca TEXT NOT NULL,
+     key TEXT,
+     previous TEXT
+   ) STRICT, WITHOUT ROWID;
+
    CREATE TABLE revocations (
      fingerprint TEXT PRIMARY KEY,
      at INTEGER NOT NULL

@@ -14,6 +14,7 @@ import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
 import { RedemptionRepository } from './redemptions.ts';
+import { RenewalRepository } from './renewals.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 
 const databaseName = 'skiff.db';
@@ -27,6 +28,7 @@ export class Store {
   readonly issued: IssuedRepository;
   readonly grants: GrantRepository;
   readonly redemptions: RedemptionRepository;
+  readonly renewals: RenewalRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -42,6 +44,7 @@ export class Store {
     this.issued = new IssuedRepository(db);
     this.grants = new GrantRepository(db);
     this.redemptions = new RedemptionRepository(db);
+    this.renewals = new RenewalRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */

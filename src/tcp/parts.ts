@@ -41,6 +41,12 @@ export class Parts {
     this.#flush();
   }
 
+  /** From now on nobody gets in with these certificates, and who is in is cut off. */
+  revoke(fingerprints: string[]): void {
+    this.#router.revoked = new Set(fingerprints);
+    for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
+  }
+
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
   async stop(withinMs: number): Promise<void> {
     const parts = [...this.#parts.values(), ...this.#leaving];
@@ -61,6 +67,9 @@ export class Parts {
 
   #put(config: PartConfig): Promise<void> {
     const key = keyOf(config.kind, config.name);
+    const running = this.#parts.get(key);
+    if (running instanceof Access && config.kind === 'access' && running.update(config)) return Promise.resolve();
+    if (running instanceof Link && config.kind === 'link' && running.update(config)) return Promise.resolve();
     this.#take(key);
     const report = (state: PartState): void => this.#note(key, state);
     switch (config.kind) {

@@ -41,7 +41,15 @@ function listenerState(name: string, change: Partial<ListenerState> = {}): Liste
 }
 
 function linkState(name: string, change: Partial<LinkState>): LinkState {
-  const state = { since: 0, endpoint: null, peer: null, error: null, attempts: 0, nextAttemptAt: null };
+  const state = {
+    since: 0,
+    endpoint: null,
+    peer: null,
+    error: null,
+    attempts: 0,
+    nextAttemptAt: null,
+    certificate: null,
+  };
   return { kind: 'link', name, status: 'connecting', ...state, ...change };
 }
 
