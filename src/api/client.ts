@@ -55,6 +55,11 @@ export class ApiClient {
     return (await this.#ask('POST', '/v1/certificates/revoke', { certificates })) as IssuedFact[];
   }
 
+  /** Another CA in the place of this one; `finish`: those before it are believed no more. */
+  async roll(authority: string, finish: boolean): Promise<void> {
+    await this.#ask('POST', `/v1/authorities/${encodeURIComponent(authority)}/roll${finish ? '?finish=true' : ''}`);
+  }
+
   /** Redeems the tokens in these texts. */
   async redeem(sources: Source[]): Promise<Change[]> {
     const body: ApplyRequest = { sources };

@@ -49,6 +49,7 @@ export const routes: Route[] = [
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
   { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
   { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
+  { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },
   { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
   { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
 ];
@@ -105,6 +106,11 @@ async function revoke({ site }: ApiContext, { body }: ApiRequest): Promise<unkno
     throw new SkiffError('bad-request', 'the body must be {"certificates":[NAME or FINGERPRINT,…]}');
   }
   return site.revoke(words);
+}
+
+async function roll({ site }: ApiContext, { path, query }: ApiRequest): Promise<unknown> {
+  await site.rollAuthority(path[0], query.get('finish') === 'true');
+  return {};
 }
 
 async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {

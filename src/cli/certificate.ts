@@ -46,3 +46,16 @@ renewed. A name stands for all certificates of that name, a fingerprint may be c
     );
   },
 });
+
+export const certificateRoll = command({
+  usage: 'skiff certificate roll [CA] [--finish] [--data DIR]',
+  description: `Makes a new CA (skupper-site-ca) and lets the old one vouch for it: from now on the new one issues, and both are
+believed. Sites of Skiff get to know it as they renew; the old one goes by itself when nobody needs it any more. Sites of
+Skupper need new links before that. --finish ends the belief in the old one now: who has not renewed is cut off.`,
+  options: { finish: { type: 'boolean', help: 'believe in the old one no more' }, data: dataOption },
+  async run({ finish = false, data }, [name = 'skupper-site-ca', ...rest]) {
+    if (rest.length) throw usageError('only one argument is allowed for this command', 'Give one CA');
+    await new ApiClient(dataDirectory(data)).roll(name, finish);
+    print(finish ? `The former CA ${name} is believed no more\n` : `The CA ${name} has been renewed\n`);
+  },
+});

@@ -44,6 +44,10 @@ export const commands: Record<string, CommandEntry> = {
     summary: 'cut off who has a certificate',
     load: async () => (await import('./certificate.ts')).certificateRevoke,
   },
+  'certificate roll': {
+    summary: 'put a new CA in the place of one',
+    load: async () => (await import('./certificate.ts')).certificateRoll,
+  },
   'listener status': { summary: 'show the listeners', load: () => status('Listener') },
   'connector status': { summary: 'show the connectors', load: () => status('Connector') },
   version: { summary: 'show the version', load: async () => (await import('./version.ts')).showVersion },

@@ -121,7 +121,7 @@ export class Links {
   }
 
   async #issue(guest: Guest, ca: string, entrances: Entrance[]): Promise<Admission> {
-    const { trust, authority } = await this.#options.authorities.get(ca, this.#options.documents());
+    const { trust, authority, fingerprint } = await this.#options.authorities.get(ca, this.#options.documents());
     const open = entrances.filter(takes(authority.certificate));
     if (open.length === 0) throw notTrusted(entrances[0].access.name, ca);
     const endpoints = open.flatMap((each) => each.endpoints);
@@ -135,7 +135,7 @@ export class Links {
     const { certificate, key } = guest.publicKey
       ? { certificate: await authority.certify(guest.publicKey, { ...options, validDays: renewableDays }), key: null }
       : await authority.issue(options);
-    this.#record(guest, ca, certificate, device);
+    this.#record(guest, { issuer: ca, authority: fingerprint }, certificate, device);
     return { ca: trust, certificate, key, endpoints };
   }
 
@@ -149,7 +149,12 @@ export class Links {
     return renews !== undefined || holders.length === 0 ? device : null;
   }
 
-  #record(guest: Guest, issuer: string, certificate: string, device: string | null): void {
+  #record(
+    guest: Guest,
+    by: Pick<IssuedCertificate, 'issuer' | 'authority'>,
+    certificate: string,
+    device: string | null,
+  ): void {
     const { store, now } = this.#options;
     const parsed = new X509Certificate(certificate);
     store.transaction(() =>
@@ -158,7 +163,7 @@ export class Links {
         name: guest.name,
         subject: guest.subject,
         certificate,
-        issuer,
+        ...by,
         publicKey: keyFingerprint(parsed.publicKey),
         grantUid: guest.grantUid ?? null,
         device,

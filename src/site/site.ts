@@ -60,6 +60,7 @@ export class Site {
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
   readonly #credentials: Credentials;
+  readonly #authorities: Authorities;
   readonly #links: Links;
   readonly #grants: Grants;
   readonly #redeemer: Redeemer;
@@ -80,6 +81,7 @@ export class Site {
     this.#now = now;
     this.#localHosts = hosts;
     const authorities = new Authorities(store, now);
+    this.#authorities = authorities;
     this.#credentials = new Credentials(store, authorities, now);
     this.#links = new Links({
       store,
@@ -128,6 +130,7 @@ export class Site {
   /** Renews what is due: certificates that others gave, and its own. */
   async upkeep(): Promise<void> {
     await this.#renewals.renewDue();
+    this.#authorities.forget();
     if (await this.#credentials.ensure(this.#resources)) await this.#carryOut();
     this.#refresh(this.#resources);
   }
@@ -185,6 +188,15 @@ export class Site {
     const revoked = this.#issuedToOthers.revoke(words);
     this.#reconciler.revoke(this.#issuedToOthers.revoked());
     return revoked;
+  }
+
+  /** Puts a new CA in the place of one, or ends the time in which the old one is believed, too. */
+  async rollAuthority(name: string, finish: boolean): Promise<void> {
+    if (!finish) await this.#authorities.roll(name, this.#resources);
+    else if (!this.#authorities.forget(name)) {
+      throw new SkiffError('not-found', `there is no former CA ${name}`, { hint: 'Nothing was changed' });
+    }
+    await this.#carryOut();
   }
 
   /** Redeems tokens without keeping them; all of them, or none that cannot be. */

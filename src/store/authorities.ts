@@ -24,6 +24,7 @@ const columns =
 
 export class AuthorityRepository {
   readonly #named;
+  readonly #all;
   readonly #put;
   readonly #retire;
   readonly #remove;
@@ -32,6 +33,7 @@ export class AuthorityRepository {
     this.#named = db.prepare<[string], StoredAuthority>(
       `SELECT ${columns} FROM authorities WHERE name = ? ORDER BY retired_at IS NOT NULL, created_at DESC`,
     );
+    this.#all = db.prepare<[], StoredAuthority>(`SELECT ${columns} FROM authorities ORDER BY name, created_at`);
     this.#put = db.prepare<[StoredAuthority]>(
       `INSERT INTO authorities (fingerprint, name, certificate, key, cross_certificate, created_at, retired_at)
        VALUES (@fingerprint, @name, @certificate, @key, @crossCertificate, @createdAt, @retiredAt)`,
@@ -45,6 +47,10 @@ export class AuthorityRepository {
   /** The one that issues, then those before it, the latest first. */
   named(name: string): StoredAuthority[] {
     return this.#named.all(name);
+  }
+
+  all(): StoredAuthority[] {
+    return this.#all.all();
   }
 
   put(authority: StoredAuthority): void {

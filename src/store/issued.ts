@@ -13,6 +13,8 @@ export interface IssuedCertificate {
   certificate: string;
   /** The name of the CA. */
   issuer: string;
+  /** SHA-256 of the CA's certificate, hexadecimal. */
+  authority: string;
   /** SHA-256 of the public key, hexadecimal. */
   publicKey: string;
   /** The AccessGrant, by its uid, whose redemption it came from; null for one made by hand. */
@@ -27,7 +29,7 @@ export interface IssuedCertificate {
   revokedAt: number | null;
 }
 
-const columns = `issued.fingerprint, name, subject, certificate, issuer, public_key AS publicKey, grant_uid AS grantUid,
+const columns = `issued.fingerprint, name, subject, certificate, issuer, authority, public_key AS publicKey, grant_uid AS grantUid,
   device, renews, not_after AS notAfter, issued_at AS issuedAt, revocations.at AS revokedAt`;
 const tables = 'issued LEFT JOIN revocations ON revocations.fingerprint = issued.fingerprint';
 
@@ -49,9 +51,9 @@ export class IssuedRepository {
     );
     this.#put = db.prepare<[Omit<IssuedCertificate, 'revokedAt'>]>(
       `INSERT INTO issued
-         (fingerprint, name, subject, certificate, issuer, public_key, grant_uid, device, renews, not_after, issued_at)
+         (fingerprint, name, subject, certificate, issuer, authority, public_key, grant_uid, device, renews, not_after, issued_at)
        VALUES
-         (@fingerprint, @name, @subject, @certificate, @issuer, @publicKey, @grantUid, @device, @renews, @notAfter, @issuedAt)`,
+         (@fingerprint, @name, @subject, @certificate, @issuer, @authority, @publicKey, @grantUid, @device, @renews, @notAfter, @issuedAt)`,
     );
     this.#revoke = db.prepare<[string, number]>('INSERT OR IGNORE INTO revocations (fingerprint, at) VALUES (?, ?)');
     this.#revoked = db.prepare<[], { fingerprint: string }>('SELECT fingerprint FROM revocations ORDER BY fingerprint');

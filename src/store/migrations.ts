@@ -52,6 +52,7 @@ const migrations: string[] = [
      subject TEXT NOT NULL,
      certificate TEXT NOT NULL,
      issuer TEXT NOT NULL,
+     authority TEXT NOT NULL,
      public_key TEXT NOT NULL,
      grant_uid TEXT,
      device TEXT,

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import type { RenderedDocument } from '../../src/site/render.ts';
 import { eventually } from '../support/eventually.ts';
 import { connector, document, listener } from '../support/network.ts';
+import { verdict } from '../support/openssl.ts';
 import { Skiff } from '../support/skiff.ts';
 import { closeSockets, connect, echo, exchange, freePort, untilAccepting } from '../support/tcp.ts';
 
@@ -82,6 +83,47 @@ test('an access takes up a new certificate without disturbing who is linked', as
   await say(socket, 'after');
   assert.equal(await peers(), before);
   assert.is((await store.get('Link', 'up')).status.status, 'Ready');
+});
+
+test('a CA rolls over under a live link: both are believed until the old one is given up', async () => {
+  const { hub, store, port, invite, peers } = await linked();
+  const socket = await connect(port);
+  await say(socket, 'before');
+  const before = await peers();
+  const rolled = await hub.cli('certificate', 'roll');
+  assert.is(rolled.stdout, 'The CA skupper-site-ca has been renewed\n', rolled.stderr);
+  await say(socket, 'after');
+  assert.equal(await peers(), before, 'nobody is disturbed');
+
+  // Who believes in the old one alone comes back: the new one shows that the old one vouches for it.
+  const pem = (document: RenderedDocument, file: string) => atob((document.data as Record<string, string>)[file]);
+  const oldSecret = await store.api.get({ kind: 'Secret', name: 'up' }, { showSecrets: true });
+  socket.end();
+  await store.stop();
+  const again = await Skiff.run({ data: store.data });
+  await again.until('Link', 'up', 'Ready');
+  await untilAccepting(port);
+
+  const [secret] = await invite();
+  const old = pem(oldSecret, 'ca.crt');
+  assert.is(pem(secret, 'ca.crt').split('BEGIN CERTIFICATE').length, 3, 'both are handed out');
+  assert.ok(pem(secret, 'ca.crt').endsWith(old));
+  const own = pem(secret, 'ca.crt').slice(0, -old.length);
+  assert.is(verdict(pem(secret, 'tls.crt'), own), 'OK');
+  assert.is.not(verdict(pem(secret, 'tls.crt'), old), 'OK');
+  await again.apply(secret);
+  await again.until('Link', 'up', ({ status }) => status.status === 'Ready');
+  await eventually('the old connection goes', async () => (await peers()).length === 1);
+
+  const finished = await hub.cli('certificate', 'roll', '--finish');
+  assert.is(finished.stdout, 'The former CA skupper-site-ca is believed no more\n', finished.stderr);
+  assert.is(await exchange(port, 'hello'), 'hello');
+  const late = await Skiff.run({
+    documents: [document('Site', 'late', { edge: true }), { ...oldSecret }, (await invite())[1]],
+  });
+  await late.until('Link', 'up', 'Error');
+  assert.match((await hub.cli('certificate', 'roll', '--finish')).stderr, /there is no former CA/);
+  assert.match((await hub.cli('certificate', 'roll', 'nobody-ca')).stderr, /there is no CA nobody-ca here/);
 });
 
 test('a revoked certificate ends its link at once, and does not come back', async () => {

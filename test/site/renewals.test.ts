@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fingerprintOf } from '../../src/pki/fingerprint.ts';
-import type { LinkConfig, LinkState, TlsMaterial } from '../../src/router/protocol.ts';
+import type { AccessState, LinkConfig, LinkState, TlsMaterial } from '../../src/router/protocol.ts';
 import { Site } from '../../src/site/site.ts';
 import type { Store } from '../../src/store/store.ts';
 import { eventually } from '../support/eventually.ts';
@@ -37,6 +37,16 @@ async function running(documents: object[], clock: { now: number }, store: Store
   return { site, router, store };
 }
 
+const listening: AccessState = {
+  kind: 'access',
+  name: 'ra-edge',
+  status: 'listening',
+  port: 45671,
+  error: null,
+  peers: [],
+  refusals: [],
+};
+
 /** A hub, and a store that has redeemed a token of its. */
 async function linked() {
   const clock = { now: Date.now() };
@@ -48,15 +58,7 @@ async function linked() {
     [hubSite, access('ra', [{ name: 'edge' }]), enrolment, document('AccessGrant', 'g', {})],
     clock,
   );
-  hub.router.say({
-    kind: 'access',
-    name: 'ra-edge',
-    status: 'listening',
-    port: 45671,
-    error: null,
-    peers: [],
-    refusals: [],
-  });
+  hub.router.say(listening);
   const grant = hub.site.get({ kind: 'AccessGrant', name: 'g' }, { showSecrets: true });
   const { url, code, ca } = (grant as unknown as { status: Record<string, string> }).status;
   const store = await running([edgeSite], clock);
@@ -173,6 +175,38 @@ test('a revoked certificate is not renewed, and the router is told of it, now an
     again.router.requests.slice(0, 2).map(({ type }) => type),
     ['start', 'revoke'],
   );
+});
+
+test('a CA that was rolled over is believed until all have renewed, and a little longer', async () => {
+  const { clock, hub, store, config, up } = await linked();
+  const first = config();
+  const shown = () => {
+    const accesses = hub.router.applies.flatMap(({ put }) => put).filter((part) => part.kind === 'access');
+    return accesses.at(-1)?.tls as TlsMaterial;
+  };
+  const authorities = ({ ca }: TlsMaterial) => ca.split('BEGIN CERTIFICATE').length - 1;
+  const before = shown();
+  await hub.site.rollAuthority('skupper-site-ca', false);
+  hub.router.say(listening);
+  assert.is(authorities(shown()), 2);
+  assert.is(verdict(shown().certificate ?? '', before.ca, 'sslserver'), 'OK', 'with the word of the old one');
+  assert.is(verdict(shown().certificate ?? '', shown().ca, 'sslserver'), 'OK');
+  const days = async (count: number) => {
+    clock.now += count * dayMs;
+    await hub.site.upkeep();
+  };
+  await days(64);
+  assert.is(authorities(shown()), 2, 'one has not renewed yet');
+  await store.site.upkeep();
+  await eventually('the new certificate', () => config().fallback);
+  assert.is(authorities(config().tls as TlsMaterial), 2);
+  assert.is(authorities(first.tls as TlsMaterial), 1);
+  up(config().tls);
+  await days(6);
+  assert.is(authorities(shown()), 2);
+  await days(2);
+  await eventually('the old one is believed no more', () => authorities(shown()) === 1);
+  assert.ok(!before.ca.includes(shown().ca), 'and it is not the one from before');
 });
 
 test('who has no certificate of this site renews nothing', async () => {
