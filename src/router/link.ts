@@ -131,7 +131,7 @@ export class Link {
 
   #dial(): void {
     const endpoint = this.#endpoint();
-    const identity = this.#identities[this.#attempts % this.#identities.length] as Identity;
+    const identity = this.#identities[this.#turn] as Identity;
     this.#timer = null;
     this.#nextAttemptAt = null;
     this.#set('connecting');
@@ -272,10 +272,16 @@ export class Link {
     this.#attempts++;
     this.#next++;
     const permanent = isPermanent(fact.code) || fact.code.startsWith('amqp:');
-    const delay = this.#delay(permanent);
+    // What is wrong with one certificate says nothing of the other.
+    const delay = this.#delay(permanent && this.#turn === 0);
     this.#nextAttemptAt = Date.now() + delay;
     this.#timer = setTimeout(() => this.#dial(), delay);
     this.#set(permanent ? 'refused' : 'waiting');
+  }
+
+  /** Which of the identities has its turn: each is tried at all endpoints. */
+  get #turn(): number {
+    return Math.floor(this.#attempts / this.config.endpoints.length) % this.#identities.length;
   }
 
   /** Every error names the place it is about. */

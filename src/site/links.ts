@@ -143,9 +143,7 @@ export class Links {
   #deviceOf({ device, renews }: Guest): string | null {
     if (!device || !/^[a-z0-9-]+-[0-9a-f]{8}$/.test(device)) return null;
     const { store, now } = this.#options;
-    const holders = store.issued
-      .all()
-      .filter((issued) => issued.device === device && issued.revokedAt === null && issued.notAfter > now());
+    const holders = store.issued.forDevice(device).filter((held) => held.revokedAt === null && held.notAfter > now());
     return renews !== undefined || holders.length === 0 ? device : null;
   }
 

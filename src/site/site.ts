@@ -164,7 +164,7 @@ export class Site {
   }
 
   get(reference: Reference, options: RenderOptions): RenderedDocument | undefined {
-    const resource = this.#resources.find((each) => keyOf(each) === keyOf(reference));
+    const resource = this.#resources.find((each) => each.name === reference.name && each.kind === reference.kind);
     return resource && this.#render(resource, options);
   }
 

@@ -37,6 +37,7 @@ export class IssuedRepository {
   readonly #all;
   readonly #get;
   readonly #byKey;
+  readonly #byDevice;
   readonly #put;
   readonly #revoke;
   readonly #revoked;
@@ -49,6 +50,7 @@ export class IssuedRepository {
     this.#byKey = db.prepare<[string], IssuedCertificate>(
       `SELECT ${columns} FROM ${tables} WHERE public_key = ? ORDER BY issued_at DESC`,
     );
+    this.#byDevice = db.prepare<[string], IssuedCertificate>(`SELECT ${columns} FROM ${tables} WHERE device = ?`);
     this.#put = db.prepare<[Omit<IssuedCertificate, 'revokedAt'>]>(
       `INSERT INTO issued
          (fingerprint, name, subject, certificate, issuer, authority, public_key, grant_uid, device, renews, not_after, issued_at)
@@ -70,6 +72,11 @@ export class IssuedRepository {
   /** Those for one key, the latest first. */
   forKey(publicKey: string): IssuedCertificate[] {
     return this.#byKey.all(publicKey);
+  }
+
+  /** Those that are for one router. */
+  forDevice(device: string): IssuedCertificate[] {
+    return this.#byDevice.all(device);
   }
 
   put(certificate: Omit<IssuedCertificate, 'revokedAt'>): void {

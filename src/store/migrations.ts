@@ -62,6 +62,7 @@ const migrations: string[] = [
    ) STRICT, WITHOUT ROWID;
 
    CREATE INDEX issued_by_key ON issued (public_key);
+   CREATE INDEX issued_by_device ON issued (device);
 
    CREATE TABLE grants (
      name TEXT PRIMARY KEY,
