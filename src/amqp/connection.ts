@@ -191,6 +191,13 @@ export class Connection {
     this.close(error);
   }
 
+  /** Deliveries in either direction of which something is still to be said. */
+  get deliveryCount(): number {
+    let count = 0;
+    for (const session of this.#sessions.values()) count += session.deliveryCount;
+    return count;
+  }
+
   /** Begins a session. Throws `SkiffError` when there are too many, or the connection is closed. */
   openSession(): Session {
     if (this.closing) throw new SkiffError('connection-closed', 'the connection is closed');

@@ -3,6 +3,7 @@
  */
 import { SkiffError } from '../errors.ts';
 import { kinds } from '../site/kinds.ts';
+import type { LinkRequest } from '../site/links.ts';
 import type { Kind } from '../site/resources.ts';
 import type { Site, SiteEvent } from '../site/site.ts';
 import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest } from './messages.ts';
@@ -46,6 +47,11 @@ export const routes: Route[] = [
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+  { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
+  { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
+  { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },
+  { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
+  { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
 ];
 
 function rendering(query: URLSearchParams): { showSecrets: boolean } {
@@ -92,6 +98,40 @@ async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+async function revoke({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {
+  const words = ((await body()) as { certificates?: unknown } | null)?.certificates;
+  if (!Array.isArray(words) || !words.every((word) => typeof word === 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"certificates":[NAME or FINGERPRINT,…]}');
+  }
+  return site.revoke(words);
+}
+
+async function roll({ site }: ApiContext, { path, query }: ApiRequest): Promise<unknown> {
+  await site.rollAuthority(path[0], query.get('finish') === 'true');
+  return {};
+}
+
+async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const { sources } = readApply(await body());
+  const { readDocuments } = await import('../site/read.ts');
+  return { changes: await site.redeem(readDocuments(sources)) };
+}
+
+async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {
+  const { host, name, cost } = ((await body()) ?? {}) as Partial<LinkRequest>;
+  if ([host, name].some((text) => text !== undefined && typeof text !== 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"host":…,"name":…,"cost":…}, each as one wants');
+  }
+  if (cost !== undefined && !(Number.isInteger(cost) && cost >= 0)) {
+    throw new SkiffError('bad-request', 'cost must be a whole number');
+  }
+  return site.generateLink({
+    ...(host === undefined ? {} : { host }),
+    ...(name === undefined ? {} : { name }),
+    ...(cost === undefined ? {} : { cost }),
+  });
 }
 
 /** Whether it is a list of objects in which these fields are texts. */

@@ -74,6 +74,10 @@ export const columns: Record<Kind, Column[]> = {
     known('HAS MATCHING LISTENER', 'hasMatchingListener'),
     message,
   ],
+  Certificate: [name, status, spec('CA', 'ca'), spec('SUBJECT', 'subject'), known('EXPIRATION', 'expiration'), message],
+  AccessGrant: [name, status, known('REDEMPTIONS', 'redemptions'), known('EXPIRATION', 'expirationTime'), message],
+  AccessToken: [name, status, spec('URL', 'url'), known('REDEEMED', 'redeemed'), message],
+  EnrolmentService: [name, status, spec('BIND-HOST', 'bindHost'), spec('PORT', 'port', '9090'), message],
   Secret: [
     name,
     { header: 'TYPE', value: ({ type }) => String(type ?? '') },

@@ -13,6 +13,8 @@ const exitCodes: Record<string, number> = {
   unreadable: 2,
   'bad-request': 2,
   'unknown-kind': 2,
+  'no-site': 2,
+  'no-link-access': 2,
   'not-running': 3,
   unreachable: 3,
   'timed-out': 4,

@@ -45,11 +45,15 @@ export interface Column {
 }
 
 export function printTable(columns: Column[], documents: RenderedDocument[]): void {
-  const rows = [
+  printRows([
     columns.map(({ header }) => header),
     ...documents.map((document) => columns.map(({ value }) => value(document))),
-  ];
-  const widths = columns.map((_, index) => Math.max(...rows.map((row) => row[index].length)));
+  ]);
+}
+
+/** The first row has the headers. */
+export function printRows(rows: string[][]): void {
+  const widths = rows[0].map((_, index) => Math.max(...rows.map((row) => row[index].length)));
   print(
     rows
       .map(

@@ -14,6 +14,7 @@ export interface SiteAccess {
   get(reference: Reference, options: RenderOptions): Promise<RenderedDocument>;
   export(options: RenderOptions): Promise<RenderedDocument[]>;
   apply(sources: Source[]): Promise<Change[]>;
+  redeem(sources: Source[]): Promise<Change[]>;
   delete(references: Reference[]): Promise<Change[]>;
 }
 

@@ -5,6 +5,7 @@ import { SkiffError } from '../errors.ts';
 import type { Change } from '../site/documents.ts';
 import { Documents } from '../site/documents.ts';
 import { readDocuments } from '../site/read.ts';
+import { Redeemer, tokensAmong } from '../site/redeemer.ts';
 import { type RenderedDocument, type RenderOptions, render, renderForExport } from '../site/render.ts';
 import type { Kind, Reference, Resource } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
@@ -51,6 +52,15 @@ class StoppedSite implements SiteAccess, Disposable {
 
   async apply(sources: Source[]): Promise<Change[]> {
     return this.#documents.apply(readDocuments(sources), 'local');
+  }
+
+  async redeem(sources: Source[]): Promise<Change[]> {
+    const redeemer = new Redeemer(this.#store, this.#documents, Date.now, (secret, url, ca) =>
+      this.#store.renewals.put({ secret, url, ca, key: null, previous: null }),
+    );
+    const changes: Change[] = [];
+    for (const token of tokensAmong(readDocuments(sources))) changes.push(...(await redeemer.redeem(token)));
+    return changes;
   }
 
   async delete(references: Reference[]): Promise<Change[]> {

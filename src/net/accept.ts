@@ -60,6 +60,11 @@ export class Acceptor {
     });
   }
 
+  /** For handshakes from now on. */
+  set context(context: tls.SecureContext) {
+    this.#options.context = context;
+  }
+
   close(): void {
     this.#server?.close();
     this.#server = null;

@@ -1,5 +1,6 @@
 /** A port that takes AMQP connections: one role of a RouterAccess. It says in its state who came, and who was refused. */
 import type { Socket } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { Connection } from '../amqp/connection.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Open } from '../amqp/performatives.ts';
@@ -26,11 +27,13 @@ const MAX_REFUSALS = 20;
 
 interface Live {
   connection: Connection;
+  /** Of the client's certificate. */
+  fingerprint: string | null;
   state: PeerState | null;
 }
 
 export class Access {
-  readonly config: AccessConfig;
+  config: AccessConfig;
   readonly #router: Router;
   readonly #ids: ContainerIds;
   readonly #report: (state: AccessState) => void;
@@ -83,6 +86,30 @@ export class Access {
     this.#changed();
   }
 
+  /** Takes up new credentials without disturbing who is connected; false: what else changed takes a new port. */
+  update(config: AccessConfig): boolean {
+    const { tls, name } = config;
+    if (!tls || !this.config.tls || !isDeepStrictEqual({ ...config, tls: null }, { ...this.config, tls: null })) {
+      return false;
+    }
+    try {
+      if (this.#acceptor) this.#acceptor.context = secureContext(tls, name);
+    } catch {
+      return false;
+    }
+    this.config = config;
+    this.#changed();
+    return true;
+  }
+
+  /** Cuts off whoever came with a certificate that has been revoked since. */
+  cutRevoked(): void {
+    for (const { connection, fingerprint } of this.#live.values()) {
+      if (fingerprint === null || !this.#router.revoked.has(fingerprint)) continue;
+      connection.close(new AmqpError(Condition.unauthorizedAccess, 'the certificate has been revoked'));
+    }
+  }
+
   /** Accepts nothing more, and closes what was accepted. */
   close(): void {
     this.#closed = true;
@@ -108,13 +135,18 @@ export class Access {
     const options = connectionOptions(this.#router, { hostname: null, sasl, accessId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
-    this.#live.set(peer, { connection, state: null });
+    this.#live.set(peer, { connection, fingerprint: accepted.certificate?.fingerprint ?? null, state: null });
   }
 
   /** Why this client is not let in, from its certificate alone. */
   #refusalOf(accepted: Accepted): SkiffError | null {
     if (!this.config.tls) return null;
     if (accepted.unverified) return accepted.unverified;
+    const fingerprint = accepted.certificate?.fingerprint ?? '';
+    if (this.#router.revoked.has(fingerprint)) {
+      const message = `the certificate ${fingerprint.slice(0, 16)}… has been revoked`;
+      return new SkiffError('certificate-revoked', message, { hint: 'Give the site another certificate or token' });
+    }
     const device = accepted.certificate?.deviceId;
     if (device && this.config.role === 'inter-router') {
       return new SkiffError(
@@ -141,7 +173,9 @@ export class Access {
     }
     return new EdgePeer(this.#router, {
       onOpened: (peer, open) => {
-        this.#ids.claim(open.containerId, peer, accepted.certificate, (refusal) => {
+        const { certificate } = accepted;
+        const instance = property(open, 'skiff.instance');
+        this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal) => {
           if (refusal) {
             this.#refused({ code: 'container-id', message: refusal.message }, accepted.from);
             peer.connection.refuse(refusal);

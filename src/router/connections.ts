@@ -53,6 +53,8 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
   ];
   if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId], [FEED_PROPERTY, FEED_VERSION]);
   properties.push(['skiff.site-id', router.identity.siteId], ['skiff.site-name', router.identity.siteName]);
+  // For whom we dial only: others that accept us could pose as us with it.
+  if (purpose.hostname !== null) properties.push(['skiff.instance', router.instance]);
   return {
     containerId: router.id,
     hostname: purpose.hostname,

@@ -27,9 +27,9 @@ export class LinkFacts {
     this.#onMeasured = onMeasured;
   }
 
-  /** The site's own certificate, in PEM. */
-  set certificate(pem: string) {
-    this.#certificateExpires = new X509Certificate(pem).validToDate.getTime();
+  /** The site's own certificate, in PEM; null when it shows none. */
+  set certificate(pem: string | null) {
+    this.#certificateExpires = pem === null ? null : new X509Certificate(pem).validToDate.getTime();
   }
 
   /** A connection is open in both directions. */

@@ -49,6 +49,8 @@ export interface LinkConfig {
   proxy?: { host: string; port: number; username?: string; password?: string };
   /** Milliseconds of silence after which the peer counts as gone, where it is not the usual. */
   idleTimeout?: number;
+  /** What `tls` renews: tried in turn with it, until that has been seen to work. */
+  fallback?: TlsMaterial;
 }
 
 /** TLS that ends at a listener; it needs a certificate and a key. */
@@ -165,6 +167,8 @@ export interface LinkState {
   attempts: number;
   nextAttemptAt: number | null;
   facts: LinkFacts;
+  /** SHA-256 of the certificate that the connection was made with, hexadecimal; null while there is none. */
+  certificate: string | null;
 }
 
 /** Over all the connections of a link, since it began. */
@@ -236,6 +240,8 @@ export type RouterRequest =
    * touched. Answered by `applied` when every access and listener named has been tried once.
    */
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
+  /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
+  | { type: 'revoke'; fingerprints: string[] }
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 

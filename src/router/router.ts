@@ -13,6 +13,10 @@ export class Router {
   readonly meshId: string | null;
   /** Five characters that begin every record id of this router (`xxxxx:N`): where peers send word of our streams. */
   readonly recordPrefix = randomName(5, ALPHANUMERIC);
+  /** Tells the connections of this process from those of another that poses as this router. */
+  readonly instance = randomBytes(16).toString('hex');
+  /** Fingerprints of certificates that are good no more. */
+  revoked: ReadonlySet<string> = new Set();
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;

@@ -26,6 +26,9 @@ port.on('message', (request: RouterRequest) => {
       void parts?.apply(request.put, request.remove).then(() => send({ type: 'applied', seq }));
       return;
     }
+    case 'revoke':
+      parts?.revoke(request.fingerprints);
+      return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {
         send({ type: 'stopped' });

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorFact, SkiffError } from '../errors.ts';
 import type { Store } from '../store/store.ts';
+import { derive } from './derived.ts';
 import { DocumentsError } from './problems.ts';
 import type { ReadDocument } from './read.ts';
 import { keyOf, type Origin, type Reference, type Resource, type ResourceKey } from './resources.ts';
@@ -53,8 +54,8 @@ export class Documents {
     return this.#resources.get(keyOf(reference));
   }
 
-  /** Adds and changes, all or none; nothing is taken away. */
-  apply(documents: ReadDocument[], origin: Origin): Change[] {
+  /** Adds and changes, all or none; nothing is taken away. `along` is written in the same step. */
+  apply(documents: ReadDocument[], origin: Origin, along: () => void = () => {}): Change[] {
     const result = new Map(this.#resources);
     const changes: Change[] = [];
     const problems: ErrorFact[] = [];
@@ -68,7 +69,7 @@ export class Documents {
       result.set(keyOf(after), after);
       changes.push({ kind: document.kind, name: document.name, action });
     }
-    problems.push(...judgeSet([...result.values()], places), ...this.#judgeIdentity(documents));
+    problems.push(...judgeSet(derive([...result.values()], []), places), ...this.#judgeIdentity(documents));
     if (problems.length) throw new DocumentsError(problems);
 
     const newSite = documents.find(({ kind }) => kind === 'Site');
@@ -78,6 +79,7 @@ export class Documents {
       for (const change of changes.filter(({ action }) => action !== 'unchanged')) {
         this.#store.documents.put(result.get(keyOf(change)) as Resource as never);
       }
+      along();
     });
     this.#resources = inOrder([...result.values()]);
     this.#siteId = siteId;

@@ -4,8 +4,10 @@
  */
 import { isIP } from 'node:net';
 import type { Json } from '../store/documents.ts';
+import { parseDuration } from './duration.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
+import { redacted } from './secret.ts';
 import { connectorSettings, linkSettings } from './settings.ts';
 
 export interface KindDefinition {
@@ -42,14 +44,21 @@ const oneOf =
   (value) =>
     values.includes(value) ? undefined : `must be one of ${values.join(', ')}`;
 
+const isDuration: Check<string> = (value) =>
+  parseDuration(value) ? undefined : 'must be a duration such as 15m or 1h30m';
+
+const isHttps: Check<string> = (value) => (value.startsWith('https://') ? undefined : 'scheme must be https');
+
+const notRedacted: Check<string> = (value) =>
+  value === redacted ? 'is redacted; export it with --show-secrets' : undefined;
+
 const noSetting: Check<object> = (settings) => {
   const names = Object.keys(settings);
   return names.length ? `not supported yet: ${names.join(', ')}` : undefined;
 };
 
 const linkAccess: Check<string> = (value) => {
-  if (value === 'none') return undefined;
-  return value === 'default' ? `"default" ${notYet}; declare a RouterAccess` : `"${value}" ${kubernetesOnly}`;
+  return value === 'none' || value === 'default' ? undefined : `"${value}" ${kubernetesOnly}`;
 };
 
 const mostRoutingKeys = 256;
@@ -91,7 +100,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       edge: { type: 'boolean' },
       linkAccess: { type: 'string', check: linkAccess },
       ha: { type: 'boolean', refused: notYet },
-      defaultIssuer: { type: 'string', refused: notYet },
+      defaultIssuer: text,
       serviceAccount: { type: 'string', refused: kubernetesOnly },
       settings,
     },
@@ -117,8 +126,8 @@ export const kinds: Record<Kind, KindDefinition> = {
       tlsCredentials: text,
       bindHost: { type: 'string', check: isHost },
       subjectAlternativeNames: { type: 'list', items: { type: 'string', check: isHost } },
-      generateTlsCredentials: { type: 'boolean', refused: notYet },
-      issuer: { type: 'string', refused: notYet },
+      generateTlsCredentials: { type: 'boolean' },
+      issuer: text,
       accessType: { type: 'string', refused: kubernetesOnly },
       settings,
     },
@@ -214,6 +223,58 @@ export const kinds: Record<Kind, KindDefinition> = {
       settings: { type: 'map', check: connectorSettings },
     },
   },
+  Certificate: {
+    kind: 'Certificate',
+    apiVersion: skupper,
+    names: ['certificate', 'certificates'],
+    body: 'spec',
+    fields: {
+      ca: { type: 'string', required: true, unless: 'signing' },
+      subject: requiredText,
+      hosts: { type: 'list', items: { type: 'string', check: isHost } },
+      client: { type: 'boolean' },
+      server: { type: 'boolean' },
+      signing: { type: 'boolean' },
+      settings,
+    },
+  },
+  AccessGrant: {
+    kind: 'AccessGrant',
+    apiVersion: skupper,
+    names: ['accessgrant', 'accessgrants', 'gr'],
+    body: 'spec',
+    fields: {
+      redemptionsAllowed: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      expirationWindow: { type: 'string', check: isDuration },
+      code: { type: 'string', check: notRedacted },
+      issuer: text,
+      settings,
+    },
+  },
+  AccessToken: {
+    kind: 'AccessToken',
+    apiVersion: skupper,
+    names: ['accesstoken', 'accesstokens', 'to'],
+    body: 'spec',
+    fields: {
+      url: { type: 'string', required: true, check: isHttps },
+      code: { type: 'string', required: true, check: notRedacted },
+      ca: requiredText,
+      linkCost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      settings,
+    },
+  },
+  EnrolmentService: {
+    kind: 'EnrolmentService',
+    apiVersion: skiff,
+    names: ['enrolmentservice', 'enrolmentservices'],
+    body: 'spec',
+    fields: {
+      bindHost: { type: 'string', check: isHost },
+      port: { type: 'integer', check: between(0, 65535) },
+      hosts: { type: 'list', items: { type: 'string', check: isHost } },
+    },
+  },
   Secret: {
     kind: 'Secret',
     apiVersion: 'v1',
@@ -230,9 +291,8 @@ export const kinds: Record<Kind, KindDefinition> = {
 
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
-  ...reasons(skupper, notYet, 'AccessGrant', 'AccessToken', 'Certificate'),
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
-  ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
+  ...reasons(skiff, notYet, 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),
 };
 

@@ -21,6 +21,7 @@ export class Reconciler {
   #current: Plan = nothing;
   #run: Promise<void> | null = null;
   #closed = false;
+  #revoked: string[] = [];
 
   constructor(startRouter: () => RouterPort, handlers: RouterHandlers) {
     this.#startRouter = startRouter;
@@ -39,6 +40,12 @@ export class Reconciler {
       this.#run = null;
     });
     return this.#run;
+  }
+
+  /** All certificates that are revoked, by their fingerprints. */
+  revoke(fingerprints: string[]): void {
+    this.#revoked = fingerprints;
+    this.#router?.revoke(fingerprints);
   }
 
   /** For good: nothing is started any more. */
@@ -68,7 +75,11 @@ export class Reconciler {
       this.states.clear();
       this.network.clear();
       before = nothing.parts;
-      if (plan.identity && !this.#closed) this.#router = this.#newRouter(plan.identity);
+      if (plan.identity && !this.#closed) {
+        this.#router = this.#newRouter(plan.identity);
+        // Before anybody can come.
+        if (this.#revoked.length > 0) this.#router.revoke(this.#revoked);
+      }
     }
     const put = [...plan.parts].filter(([key, part]) => !isDeepStrictEqual(part, before.get(key)));
     const remove = [...before].filter(([key]) => !plan.parts.has(key));

@@ -73,6 +73,11 @@ export class Router {
     return answer.promise;
   }
 
+  /** All that are revoked, whenever there is one more. */
+  revoke(fingerprints: string[]): void {
+    this.#port.post({ type: 'revoke', fingerprints });
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true;
     this.#port.post({ type: 'stop', withinMs });

@@ -23,6 +23,9 @@ export function hostOf(access: RouterAccess, role: Role): string {
   return access.spec.bindHost ?? (role.name === 'normal' ? '127.0.0.1' : '');
 }
 
+/** The port of tokens, when no EnrolmentService says another. */
+export const enrolmentPort = 9090;
+
 /** The problems of the set; only documents in `places` are blamed, for the others were accepted before. */
 export function judgeSet(documents: Resource[], places: Places): ErrorFact[] {
   const problems: ErrorFact[] = [];
@@ -36,6 +39,8 @@ export function judgeSet(documents: Resource[], places: Places): ErrorFact[] {
   };
   judgeSites(documents, places, blame);
   judgePorts(documents, places, blame);
+  const [service, ...others] = documents.filter(({ kind }) => kind === 'EnrolmentService');
+  for (const other of others) blame(other, ['metadata', 'name'], `there is one already ("${service.name}")`);
   return problems;
 }
 
@@ -98,6 +103,10 @@ function judgePorts(documents: Resource[], places: Places, blame: Blame): void {
 function sockets(document: Resource): { host: string; port: number; path: Path }[] {
   if (document.kind === 'Listener' || document.kind === 'MultiKeyListener')
     return [{ ...document.spec, path: ['spec', 'port'] }];
+  if (document.kind === 'EnrolmentService') {
+    const { bindHost = '', port = enrolmentPort } = document.spec;
+    return port === 0 ? [] : [{ host: bindHost, port, path: ['spec', 'port'] }];
+  }
   if (document.kind !== 'RouterAccess') return [];
   return document.spec.roles
     .map((role, index) => ({ host: hostOf(document, role), port: portOf(role), path: ['spec', 'roles', index] }))

@@ -1,7 +1,6 @@
 /**
  * What the conditions of each kind of document are, given what the router says of its parts.
  */
-import { hostname } from 'node:os';
 import type { ErrorFact } from '../errors.ts';
 import type {
   AccessState,
@@ -14,9 +13,12 @@ import type {
   PeerState,
 } from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
+import type { StoredGrant } from '../store/grants.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
+import { enrolmentHosts, grantServer, grantServerCa, hostsOf, siteCa } from './derived.ts';
+import { daysLeft, expirationOf } from './lifetime.ts';
 import type { NetworkView } from './network.ts';
-import type { PartKey, Plan } from './plan.ts';
+import { beingIssued, type Issued, type PartKey, type Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
 
 /** What there is to judge by. */
@@ -27,6 +29,22 @@ export interface View {
   network: NetworkView;
   /** Whether the router has taken up the plan's identity. */
   running: boolean;
+  /** What the site has issued to itself. */
+  issued: Issued & { certificate(name: string): string | undefined };
+  /** What became of AccessGrants, and where they are redeemed. */
+  grants: {
+    get(name: string): StoredGrant | undefined;
+    port: number | null;
+    error: ErrorFact | null;
+  };
+  tokens: {
+    redeemed(token: Resource<'AccessToken'>): boolean;
+    trouble(name: string): { error: ErrorFact | null; nextAt: number | null } | undefined;
+  };
+  /** The names and addresses of this machine, the best first. */
+  hosts: string[];
+  /** Milliseconds since the epoch. */
+  now: number;
 }
 
 export interface Findings {
@@ -43,6 +61,9 @@ export function findingsOf(resource: Resource, view: View): Findings | undefined
   if (view.plan.identity === null)
     return { findings: [pending('Configured', 'No active site')], required, details: {} };
   const problem = view.plan.problems.get(keyOf(resource));
+  if (problem?.code === beingIssued) {
+    return { findings: [pending('Configured', problem.message)], required, details: {} };
+  }
   if (problem) {
     return { findings: [failed('Configured', problem.message)], required, details: { error: plain(problem) } };
   }
@@ -56,6 +77,10 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   Listener: ['Configured', 'Matched'],
   MultiKeyListener: ['Configured', 'Operational'],
   Connector: ['Configured', 'Matched'],
+  Certificate: ['Issued'],
+  AccessGrant: ['Processed', 'Resolved'],
+  AccessToken: ['Redeemed'],
+  EnrolmentService: ['Configured'],
 };
 
 /** `required` where it differs from that of the kind. */
@@ -64,17 +89,25 @@ type Judgement = Omit<Findings, 'required'> & Partial<Pick<Findings, 'required'>
 function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Judgement {
   switch (resource.kind) {
     case 'Site':
-      return judgeSite(view);
+      return judgeSite(resource, view);
     case 'RouterAccess':
       return judgeAccess(resource, view);
     case 'Link':
-      return judgeLink(stateOf<LinkState>(resource, view), view.network);
+      return judgeLink(resource, view);
     case 'Listener':
       return judgeListener(stateOf<ListenerState>(resource, view));
     case 'MultiKeyListener':
       return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
     case 'Connector':
       return judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network);
+    case 'Certificate':
+      return judgeCertificate(resource, view);
+    case 'AccessGrant':
+      return judgeGrant(resource, view);
+    case 'AccessToken':
+      return judgeToken(resource, view);
+    case 'EnrolmentService':
+      return judgeEnrolment(view);
   }
 }
 
@@ -86,19 +119,20 @@ function stateOf<T extends PartState>(resource: Resource, view: View): T | undef
   return statesOf<T>(resource, view)[0];
 }
 
-function judgeSite(view: View): Judgement {
+function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   const endpoints = view.resources.flatMap((resource) =>
-    resource.kind === 'RouterAccess' ? endpointsOf(resource, statesOf(resource, view)) : [],
+    resource.kind === 'RouterAccess' ? endpointsOf(resource, view) : [],
   );
   const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
   const network = view.network.sites;
-  const details = { endpoints, sitesInNetwork: network.length, network };
+  const defaultIssuer = site.spec.defaultIssuer ?? siteCa;
+  const details = { endpoints, defaultIssuer, sitesInNetwork: network.length, network };
   return { findings: [met('Configured'), running], details };
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
   const states = statesOf<AccessState>(access, view);
-  const endpoints = endpointsOf(access, states);
+  const endpoints = endpointsOf(access, view);
   const error = states.find((state) => state?.error)?.error ?? undefined;
   const refusals = states.flatMap((state) => state?.refusals ?? []).sort((a, b) => b.at - a.at);
   const findings = [
@@ -116,6 +150,7 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
       peers: access.spec.roles.flatMap(({ name }, index) =>
         (states[index]?.peers ?? []).map((peer) => ({ role: name, ...shown(peer, view.network) })),
       ),
+      ...certificateOf(access, view),
       refusals: refusals.map((refusal) => ({ ...refusal, cause: plain(refusal.cause), at: timestamp(refusal.at) })),
       ...(error ? { error: plain(error) } : {}),
     },
@@ -133,18 +168,97 @@ function isListening(state: AccessState | undefined): boolean {
 }
 
 /** Where others reach an access: the ports that are open, at its own address or the best known name of this machine. */
-function endpointsOf(access: Resource<'RouterAccess'>, states: (AccessState | undefined)[]): JsonObject[] {
-  const { roles, bindHost, subjectAlternativeNames = [] } = access.spec;
-  return roles.flatMap(({ name }, index) => {
+export function endpointsOf(access: Resource<'RouterAccess'>, view: View): Endpoint[] {
+  const states = statesOf<AccessState>(access, view);
+  const [best] = hostsOf(access, view.hosts);
+  return access.spec.roles.flatMap(({ name }, index) => {
     const state = states[index];
     if (state?.status !== 'listening' || state.port === null) return [];
-    const anyAddress = !bindHost || bindHost === '0.0.0.0' || bindHost === '::';
-    const host = !anyAddress ? bindHost : name === 'normal' ? '127.0.0.1' : (subjectAlternativeNames[0] ?? hostname());
+    const host = name === 'normal' && best !== access.spec.bindHost ? '127.0.0.1' : best;
     return [{ name, host, port: String(state.port), group: access.name }];
   });
 }
 
-function judgeLink(state: LinkState | undefined, network: NetworkView): Judgement {
+/** As a Link has it. */
+export interface Endpoint extends JsonObject {
+  name: string;
+  host: string;
+  port: string;
+  group: string;
+}
+
+/** How long the certificate is good that a part shows to the other side. */
+function certificateOf(resource: Resource, view: View): JsonObject {
+  const [part] = (view.plan.partsOf.get(keyOf(resource)) ?? []).map((key) => view.plan.parts.get(key));
+  const shown = part && 'tls' in part ? part.tls?.certificate : undefined;
+  return shown === undefined ? {} : { certificate: lifetimeOf(shown, view) };
+}
+
+function lifetimeOf(certificate: string, { now }: View): JsonObject {
+  return { expiration: timestamp(expirationOf(certificate)), daysLeft: daysLeft(certificate, now) };
+}
+
+function judgeCertificate({ name }: Resource<'Certificate'>, view: View): Judgement {
+  const problem = view.issued.problem(name);
+  const certificate = view.issued.certificate(name);
+  if (problem) return { findings: [failed('Issued', problem.message)], details: { error: plain(problem) } };
+  if (certificate === undefined) return { findings: [pending('Issued')], details: {} };
+  return { findings: [met('Issued')], details: lifetimeOf(certificate, view) };
+}
+
+function judgeGrant({ name }: Resource<'AccessGrant'>, view: View): Judgement {
+  if (view.plan.identity?.mode === 'edge') {
+    const message = 'Edge sites cannot accept incoming links from remote sites';
+    return { findings: [failed('Processed', message)], details: {} };
+  }
+  const grant = view.grants.get(name);
+  if (!grant) return { findings: [pending('Processed')], details: {} };
+  const { uid, code, redemptions, expiresAt } = grant;
+  const url = enrolmentUrl(view);
+  const ca = view.issued.certificate(grantServerCa) ?? view.issued.get(grantServer)?.ca;
+  const error = view.grants.error ?? view.issued.problem(grantServer);
+  const resolved = url && ca ? met('Resolved') : error ? failed('Resolved', error.message) : pending('Resolved');
+  return {
+    findings: [met('Processed'), resolved],
+    details: {
+      ...(url && ca ? { url: `${url}/${uid}`, ca } : {}),
+      code,
+      redemptions,
+      expirationTime: timestamp(expiresAt),
+      ...(error ? { error: plain(error) } : {}),
+    },
+  };
+}
+
+function enrolmentUrl({ grants, resources, hosts }: View): string | undefined {
+  const [host] = enrolmentHosts(resources, hosts);
+  return grants.port === null ? undefined : `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+}
+
+function judgeToken(token: Resource<'AccessToken'>, view: View): Judgement {
+  if (view.tokens.redeemed(token)) return { findings: [met('Redeemed')], details: { redeemed: true } };
+  const trouble = view.tokens.trouble(token.name);
+  const error = trouble?.error;
+  return {
+    findings: [error ? failed('Redeemed', explain(error)) : pending('Redeemed')],
+    details: {
+      redeemed: false,
+      ...(error ? { error: plain(error) } : {}),
+      ...(trouble?.nextAt ? { nextAttemptTime: timestamp(trouble.nextAt) } : {}),
+    },
+  };
+}
+
+function judgeEnrolment(view: View): Judgement {
+  const error = view.grants.error ?? view.issued.problem(grantServer);
+  const url = enrolmentUrl(view);
+  if (error) return { findings: [failed('Configured', error.message)], details: { error: plain(error) } };
+  return url ? { findings: [met('Configured')], details: { url } } : { findings: [pending('Configured')], details: {} };
+}
+
+function judgeLink(link: Resource<'Link'>, view: View): Judgement {
+  const state = stateOf<LinkState>(link, view);
+  const { network } = view;
   if (!state) return { findings: [pending('Configured'), pending('Operational', 'Not operational')], details: {} };
   const { error, peer, endpoint } = state;
   // A Skiff says by itself of which site it is; of others, flow records tell.
@@ -158,6 +272,7 @@ function judgeLink(state: LinkState | undefined, network: NetworkView): Judgemen
       ...(remoteSiteId ? { remoteSiteId } : {}),
       ...(remoteSiteName ? { remoteSiteName } : {}),
       ...(peer ? { peer: { ...peer } } : {}),
+      ...certificateOf(link, view),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
       facts: factsOf(state.facts),

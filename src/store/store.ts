@@ -5,10 +5,16 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { AuthorityRepository } from './authorities.ts';
+import { CredentialsRepository } from './credentials.ts';
 import { DocumentRepository } from './documents.ts';
 import { FactRepository } from './facts.ts';
+import { GrantRepository } from './grants.ts';
+import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
+import { RedemptionRepository } from './redemptions.ts';
+import { RenewalRepository } from './renewals.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 
 const databaseName = 'skiff.db';
@@ -17,6 +23,12 @@ const badPrefix = `${databaseName}.bad-`;
 export class Store {
   readonly documents: DocumentRepository;
   readonly facts: FactRepository;
+  readonly authorities: AuthorityRepository;
+  readonly credentials: CredentialsRepository;
+  readonly issued: IssuedRepository;
+  readonly grants: GrantRepository;
+  readonly redemptions: RedemptionRepository;
+  readonly renewals: RenewalRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -27,6 +39,12 @@ export class Store {
     this.#lock = lock;
     this.documents = new DocumentRepository(db);
     this.facts = new FactRepository(db);
+    this.authorities = new AuthorityRepository(db);
+    this.credentials = new CredentialsRepository(db);
+    this.issued = new IssuedRepository(db);
+    this.grants = new GrantRepository(db);
+    this.redemptions = new RedemptionRepository(db);
+    this.renewals = new RenewalRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */

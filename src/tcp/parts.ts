@@ -48,6 +48,12 @@ export class Parts {
     this.#flush();
   }
 
+  /** From now on nobody gets in with these certificates, and who is in is cut off. */
+  revoke(fingerprints: string[]): void {
+    this.#router.revoked = new Set(fingerprints);
+    for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
+  }
+
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
   async stop(withinMs: number): Promise<void> {
     const parts = [...this.#parts.values(), ...this.#leaving];
@@ -72,6 +78,8 @@ export class Parts {
     const running = this.#parts.get(key);
     if (running instanceof Listener && running.update(config)) return running.settled;
     if (running instanceof Connector && running.update(config)) return Promise.resolve();
+    if (running instanceof Access && config.kind === 'access' && running.update(config)) return Promise.resolve();
+    if (running instanceof Link && config.kind === 'link' && running.update(config)) return Promise.resolve();
     this.#take(key);
     const report = (state: PartState): void => this.#note(key, state);
     switch (config.kind) {

@@ -120,6 +120,26 @@ test('what is no good request is refused, and the site goes on', async () => {
   await server.close();
 });
 
+test('links, tokens and certificates: what is no good request is refused', async () => {
+  const { directory, server, client } = await served();
+  for (const [path, body, message] of [
+    ['/v1/links', '{"host":5}', /the body must be/],
+    ['/v1/links', '{"cost":-1}', /cost must be a whole number/],
+    ['/v1/links', '{}', /there is no active site/],
+    ['/v1/tokens/redeem', '{}', /the body must be/],
+    ['/v1/certificates/revoke', '{"certificates":"all"}', /the body must be/],
+    ['/v1/authorities/nobody/roll', '', /there is no CA nobody/],
+  ] as const) {
+    const { code, text } = await raw(directory, 'POST', path, body);
+    assert.ok(code && code >= 400, path);
+    assert.match(JSON.parse(text).message, message);
+  }
+  assert.equal(await client.issued(), []);
+  const error = await errorOf(client.redeem(source(listener('a'))));
+  assert.match(error.message, /Listener "a" is no AccessToken/);
+  await server.close();
+});
+
 test('events are lines that go on until the one who asked goes away', async () => {
   const { directory, client, server } = await served();
   const events = await new Promise<object[]>((resolve) => {

@@ -34,6 +34,7 @@ test('while a server is down, the other site has it all; streams under way go on
   const [near, far, port] = [await greeter('near'), await greeter('far!'), await freePort()];
   await hubSite.apply(connector('shared', near.port, 'shared', host, overTcp), listener('shared', port));
   await hubSite.until('Listener', 'shared', 'Ready');
+  await hubSite.until('Connector', 'shared', 'Ready');
   assert.is(await exchange(port, ''), 'near');
   const kept = await connect(port);
   await read(kept, 4);
@@ -64,7 +65,8 @@ test('over HTTP: only a good answer counts, and TLS is used where the connector 
   const port = await freePort();
   await new Promise<void>((resolve) => server.listen(port, host, resolve));
   const settings = { 'health-check': 'http', 'health-check-path': '/health?deep=1', ...quick };
-  await hubSite.apply(connector('web', port, 'web', host, { settings }));
+  // Who listens makes a healthy connector ready.
+  await hubSite.apply(connector('web', port, 'web', host, { settings }), listener('web', await freePort()));
   await hubSite.until('Connector', 'web', 'Ready');
   assert.equal([...paths], ['/health?deep=1']);
   for (const [status, wanted] of [
@@ -97,7 +99,7 @@ test('over HTTP: only a good answer counts, and TLS is used where the connector 
   await hubSite.apply(secret('service', service));
   const secure = await httpsServer(service);
   const withTls = { settings: { 'health-check': 'http', ...quick }, tlsCredentials: 'service', verifyHostname: true };
-  await hubSite.apply(connector('secure', secure.port, 'secure', host, withTls));
+  await hubSite.apply(connector('secure', secure.port, 'secure', host, withTls), listener('secure', await freePort()));
   await hubSite.until('Connector', 'secure', 'Ready');
 });
 

@@ -84,7 +84,7 @@ test('an unknown kind, version or field is named', () => {
 });
 
 test('kinds that do not act here yet, or never will, are refused as such', () => {
-  assert.match(refusal(document('AccessToken', 'x', {})), /not supported yet/);
+  assert.match(refusal(document('AccessToken', 'x', { url: 'http://x' })), /spec\.url: scheme must be https/);
   assert.match(refusal(document('AttachedConnector', 'x', {})), /cannot apply on a device: it needs Kubernetes/);
   assert.match(refusal({ ...document('Rollout', 'x', {}), apiVersion: 'skiff/v1alpha1' }), /not supported yet/);
 });
@@ -93,7 +93,6 @@ test('fields that do not act here are refused, their zero values are not', () =>
   const common = { routingKey: 'a', host: 'localhost', port: 1 };
   const refused: [object, RegExp][] = [
     [document('Site', 'x', { ha: true }), /spec\.ha: is not supported yet/],
-    [document('Site', 'x', { linkAccess: 'default' }), /"default" is not supported yet/],
     [document('Site', 'x', { linkAccess: 'route' }), /"route" cannot apply on a device/],
     [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported yet: router-logging/],
     [document('Listener', 'x', { ...common, type: 'udp' }), /spec\.type: must be one of tcp/],
