@@ -3,6 +3,7 @@
  */
 import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
 import { DocumentsError } from '../site/problems.ts';
+import { paint, printable } from './style.ts';
 
 /** 1 for everything that is not listed. */
 const exitCodes: Record<string, number> = {
@@ -38,5 +39,5 @@ function asLines(error: unknown, fact: ErrorFact): string {
 }
 
 function line({ message, hint }: ErrorFact): string {
-  return `error: ${message.replaceAll('\n', ' ')}.${hint ? ` ${hint}${/[.?]$/.test(hint) ? '' : '.'}` : ''}\n`;
+  return `${paint(process.stderr, 'red', 'error:')} ${printable(message)}.${hint ? ` ${hint}${/[.?]$/.test(hint) ? '' : '.'}` : ''}\n`;
 }

@@ -12,7 +12,7 @@ import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
 import { version } from '../version.ts';
-import { command, dataOption, usageError } from './command.ts';
+import { command } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 
 /** What the contract gives for ending, less what is left to do after the router. */
@@ -21,21 +21,31 @@ const drainMs = 4_500;
 const lockWaitMs = 500;
 
 export const run = command({
-  usage: 'skiff run [--data DIR] [--apply FILE|DIR]… [--log-format json|pretty]',
   description: `Runs the site in the foreground, from the documents it has stored. Events go to stdout, one JSON line each; the
 first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get up to 5 s to finish.`,
   options: {
-    apply: { type: 'string', multiple: true, value: 'FILE|DIR', help: 'documents to add or change first' },
-    claim: { type: 'string', value: 'FILE', help: 'not supported yet' },
-    identity: { type: 'string', value: 'FILE', help: 'not supported yet' },
-    'log-format': { type: 'string', value: 'FORMAT', help: 'pretty (as it is without this) or json' },
-    data: dataOption,
+    apply: {
+      type: 'string',
+      multiple: true,
+      value: 'FILE|DIR',
+      completion: 'file',
+      help: 'documents to add or change first',
+    },
+    claim: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    identity: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    'log-format': {
+      type: 'string',
+      value: 'FORMAT',
+      choices: ['pretty', 'json'],
+      default: 'pretty',
+      help: 'how a line of the log looks',
+    },
   },
-  async run({ data, apply = [], claim, identity, 'log-format': logFormat = 'pretty' }, positionals) {
-    if (positionals.length) throw usageError(`unexpected argument "${positionals[0]}"`, 'See skiff run --help');
-    if (logFormat !== 'json' && logFormat !== 'pretty') {
-      throw usageError(`log format is not valid: value ${logFormat} not allowed`, 'Use json or pretty');
-    }
+  examples: [
+    { for: 'a site with what a directory declares', command: 'skiff run --apply /etc/skiff' },
+    { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2' },
+  ],
+  async run({ data, apply, claim, identity, 'log-format': logFormat }) {
     for (const [option, value] of Object.entries({ claim, identity })) {
       if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
     }
