@@ -12,6 +12,7 @@ import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest, ErrorAnswer
 import { socketPath } from './socket.ts';
 
 export class ApiClient {
+  readonly running = true;
   readonly #path: string;
 
   constructor(directory: string) {

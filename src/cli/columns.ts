@@ -29,7 +29,30 @@ const roles: Column = {
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
 };
 
-export const columns: Record<Kind, Column[]> = {
+const strategy = ({ spec: fields }: RenderedDocument): [string, { routingKeys: object }][] =>
+  Object.entries((fields?.strategy ?? {}) as Record<string, { routingKeys: object }>);
+
+const strategyType: Column = {
+  header: 'STRATEGY',
+  value: (document) =>
+    strategy(document)
+      .map(([type]) => type)
+      .join(','),
+};
+
+const strategyKeys: Column = {
+  header: 'ROUTING-KEYS',
+  value: (document) =>
+    strategy(document)
+      .flatMap(([, { routingKeys }]) =>
+        Array.isArray(routingKeys)
+          ? routingKeys
+          : Object.entries(routingKeys).map(([key, weight]) => `${key}=${weight}`),
+      )
+      .join(','),
+};
+
+export const columns: Record<Kind | 'MultiKeyListener', Column[]> = {
   Site: [name, status, message],
   RouterAccess: [name, status, roles, spec('BIND-HOST', 'bindHost'), message],
   Link: [name, status, spec('COST', 'cost', '1'), message],
@@ -42,6 +65,16 @@ export const columns: Record<Kind, Column[]> = {
     host,
     port,
     known('HAS MATCHING LISTENER', 'hasMatchingListener'),
+    message,
+  ],
+  MultiKeyListener: [
+    name,
+    status,
+    host,
+    port,
+    strategyType,
+    strategyKeys,
+    known('HAS-DESTINATION', 'hasDestination'),
     message,
   ],
   Secret: [

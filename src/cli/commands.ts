@@ -2,9 +2,27 @@
  * All commands by name. One is loaded only when it is called for, which keeps the start short.
  */
 import type { Registry } from './command.ts';
+import type { Verb } from './verbs.ts';
 
-const status = async (kind: 'Site' | 'Link' | 'Listener' | 'Connector') =>
-  (await import('./status.ts')).statusCommand(kind);
+type Noun = keyof typeof import('./resources.ts').definitions;
+
+/** The verbs of a resource; what they take is in resources.ts. */
+function resource(noun: Noun, one: string, all: string): Registry {
+  const definition = async () => (await import('./resources.ts')).definitions[noun];
+  const verb = (name: Verb) => async () => (await import('./verbs.ts')).verbCommand(name, await definition());
+  return {
+    [`${noun} create`]: { summary: `create ${one}`, load: verb('create') },
+    [`${noun} status`]: {
+      summary: `show ${all}`,
+      load: async () => (await import('./status.ts')).statusCommand(await definition()),
+    },
+    [`${noun} update`]: { summary: `change ${one}`, load: verb('update') },
+    [`${noun} delete`]: { summary: `delete ${one}`, load: verb('delete') },
+    [`${noun} generate`]: { summary: `print ${one} without creating it`, load: verb('generate') },
+  };
+}
+
+const linkStatus = { kind: 'Link', noun: 'link', none: 'There are no link resources in the namespace' } as const;
 
 export const commands: Registry = {
   run: { summary: 'run the site in the foreground', load: async () => (await import('./run.ts')).run },
@@ -15,10 +33,14 @@ export const commands: Registry = {
     summary: 'write all documents, to be applied again',
     load: async () => (await import('./export.ts')).exportAll,
   },
-  'site status': { summary: 'show how the site is', load: () => status('Site') },
-  'link status': { summary: 'show the links to other sites', load: () => status('Link') },
-  'listener status': { summary: 'show the listeners', load: () => status('Listener') },
-  'connector status': { summary: 'show the connectors', load: () => status('Connector') },
+  ...resource('site', 'a site', 'how the site is'),
+  'link status': {
+    summary: 'show the links to other sites',
+    load: async () => (await import('./status.ts')).statusCommand(linkStatus),
+  },
+  ...resource('listener', 'a listener', 'the listeners'),
+  ...resource('connector', 'a connector', 'the connectors'),
+  ...resource('mkl', 'a MultiKeyListener', 'the MultiKeyListeners'),
   version: { summary: 'show the version', load: async () => (await import('./version.ts')).showVersion },
   completion: {
     summary: 'print a script that makes a shell complete commands',

@@ -14,6 +14,7 @@ const exitCodes: Record<string, number> = {
   unreadable: 2,
   'bad-request': 2,
   'unknown-kind': 2,
+  'already-exists': 2,
   'not-running': 3,
   unreachable: 3,
   'timed-out': 4,

@@ -2,21 +2,22 @@
  * `site status`, `link status`, `listener status`, `connector status`: what a running site says of itself.
  */
 import { ApiClient } from '../api/client.ts';
+import type { Kind } from '../site/resources.ts';
 import { columns } from './columns.ts';
 import { type Command, command, outputOption } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { print, printDocument, printDocuments, printFields, printTable, warn } from './output.ts';
+import type { VerbKind } from './resources.ts';
 
-/** What is said when there are none, in Skupper's words. */
-const none = {
-  Site: 'There is no existing Skupper site resource',
-  Link: 'There are no link resources in the namespace',
-  Listener: 'No listeners found',
-  Connector: 'No connectors found',
-};
+export interface StatusDefinition {
+  kind: 'Link' | VerbKind;
+  noun: string;
+  /** What is said when there are none, in Skupper's words. */
+  none: string;
+}
 
-export function statusCommand(kind: keyof typeof none): Command {
-  const noun = kind.toLowerCase();
+export function statusCommand({ kind: name, noun, none }: StatusDefinition): Command {
+  const kind = name as Kind;
   return command({
     description: `Shows the status of each ${noun}, or of one. The site has to be running.`,
     arguments: [{ name: 'NAME', optional: true, completion: { kind }, help: `one ${noun}` }],
@@ -25,16 +26,16 @@ export function statusCommand(kind: keyof typeof none): Command {
       { for: `each ${noun}`, command: `skiff ${noun} status` },
       { for: 'all there is to know', command: `skiff ${noun} status -o yaml` },
     ],
-    async run({ output, data }, [name]) {
+    async run({ output, data }, [one]) {
       const client = new ApiClient(dataDirectory(data));
       if (kind === 'Site') await printWarnings(client);
-      if (name !== undefined) {
-        const document = await client.get({ kind, name }, { showSecrets: false });
+      if (one !== undefined) {
+        const document = await client.get({ kind, name: one }, { showSecrets: false });
         return output === 'table' ? printFields(columns[kind], document) : printDocument(document, output);
       }
       const documents = await client.list(kind, { showSecrets: false });
       if (output !== 'table') return printDocuments(documents, output);
-      if (documents.length === 0) return print(`${none[kind]}\n`);
+      if (documents.length === 0) return print(`${none}\n`);
       return printTable(columns[kind], documents);
     },
   });

@@ -26,6 +26,7 @@ export function openStoppedSite(
 const status = { status: 'Pending', message: 'The site is not running' } as const;
 
 class StoppedSite implements SiteAccess, Disposable {
+  readonly running = false;
   readonly #store: Store;
   readonly #documents: Documents;
 
