@@ -35,6 +35,7 @@ export interface Route {
 }
 
 export const routes: Route[] = [
+  { method: 'GET', path: /^\/openapi\.json$/, handle: async () => (await import('./openapi.ts')).openapi },
   { method: 'GET', path: /^\/v1\/status$/, handle: (context) => context.status() },
   {
     method: 'GET',
