@@ -3,12 +3,22 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
 import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
 import type { Kind, Reference } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
-import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest, ErrorAnswer } from './messages.ts';
+import type {
+  ApiStatus,
+  ApplyRequest,
+  ChangesAnswer,
+  DeleteRequest,
+  ErrorAnswer,
+  LogAnswer,
+  SelfCheck,
+  TrafficAnswer,
+} from './messages.ts';
 import { socketPath } from './socket.ts';
 
 export class ApiClient {
@@ -21,6 +31,18 @@ export class ApiClient {
 
   async status(): Promise<ApiStatus> {
     return (await this.#ask('GET', '/v1/status')) as ApiStatus;
+  }
+
+  async selfCheck(): Promise<SelfCheck> {
+    return (await this.#ask('GET', '/v1/self-check')) as SelfCheck;
+  }
+
+  async traffic(): Promise<TrafficAnswer> {
+    return (await this.#ask('GET', '/v1/traffic')) as TrafficAnswer;
+  }
+
+  async log(): Promise<LogRecord[]> {
+    return ((await this.#ask('GET', '/v1/log')) as LogAnswer).records;
   }
 
   async list(kind: Kind, options: RenderOptions): Promise<RenderedDocument[]> {

@@ -3,6 +3,8 @@
  * were refused.
  */
 import type { ErrorFact } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
+import type { Traffic } from '../router/protocol.ts';
 import type { Change } from '../site/documents.ts';
 import type { Reference } from '../site/resources.ts';
 import type { SiteFacts } from '../site/site.ts';
@@ -17,6 +19,26 @@ export interface ApiStatus {
   startTime: string;
   /** What somebody should look at, such as a damaged database that was moved aside. */
   warnings: ErrorFact[];
+}
+
+/** GET /v1/self-check */
+export interface SelfCheck {
+  /** Milliseconds of a round trip through the router thread. */
+  routerMs: number;
+  /** `ok`, or the first thing that SQLite finds wrong. */
+  database: string;
+}
+
+/** GET /v1/traffic */
+export interface TrafficAnswer {
+  /** Milliseconds since some moment, the same for all answers of one process: for rates. */
+  at: number;
+  parts: Traffic[];
+}
+
+/** GET /v1/log: the last records, oldest first. */
+export interface LogAnswer {
+  records: LogRecord[];
 }
 
 /** POST /v1/documents */

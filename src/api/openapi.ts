@@ -35,6 +35,34 @@ const schemas: Record<string, Schema> = {
     startTime: time,
     warnings: listOf(named('Error')),
   }),
+  SelfCheck: object({
+    routerMs: { description: 'Milliseconds of a round trip through the router thread.', type: 'number', minimum: 0 },
+    database: { description: '`ok`, or the first thing that SQLite finds wrong.', ...text },
+  }),
+  Traffic: object({
+    at: { description: 'Milliseconds since some moment, the same for all answers of one process.', type: 'number' },
+    parts: listOf({
+      description: 'What came from the other end of its sockets, and what went there, in octets.',
+      ...object({
+        kind: { enum: ['access', 'link', 'listener', 'connector'] },
+        name: text,
+        connections: count,
+        octetsIn: count,
+        octetsOut: count,
+      }),
+    }),
+  }),
+  Log: object({
+    records: listOf(
+      object({
+        time: { description: 'Milliseconds since the epoch.', ...count },
+        level: { enum: ['debug', 'info', 'warn', 'error'] },
+        part: text,
+        message: text,
+        'fields?': { type: 'object' },
+      }),
+    ),
+  }),
   Condition: object({
     type: text,
     status: { enum: ['True', 'False', 'Unknown'] },
@@ -121,6 +149,14 @@ function operation({ summary, parameters, body, answer, lines }: Operation): obj
 const paths: Record<string, Record<string, object>> = {
   '/openapi.json': { get: operation({ summary: 'This description', answer: { type: 'object' } }) },
   '/v1/status': { get: operation({ summary: 'The process and its site', answer: named('Status') }) },
+  '/v1/self-check': {
+    get: operation({
+      summary: 'Whether the router thread answers and the database is whole',
+      answer: named('SelfCheck'),
+    }),
+  },
+  '/v1/log': { get: operation({ summary: 'The last records of the log, oldest first', answer: named('Log') }) },
+  '/v1/traffic': { get: operation({ summary: 'What each part carries', answer: named('Traffic') }) },
   '/v1/events': { get: operation({ summary: 'What happens from now on', answer: named('Event'), lines: true }) },
   '/v1/export': {
     get: operation({

@@ -2,15 +2,26 @@
  * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
  */
 import { SkiffError } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
 import { kinds } from '../site/kinds.ts';
 import type { Kind } from '../site/resources.ts';
 import type { Site, SiteEvent } from '../site/site.ts';
-import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest } from './messages.ts';
+import type {
+  ApiStatus,
+  ApplyRequest,
+  ChangesAnswer,
+  DeleteRequest,
+  LogAnswer,
+  SelfCheck,
+  TrafficAnswer,
+} from './messages.ts';
 
 /** What the routes serve from. */
 export interface ApiContext {
   site: Site;
   status(): ApiStatus;
+  selfCheck(): Promise<SelfCheck>;
+  log(): LogRecord[];
 }
 
 export interface ApiRequest {
@@ -42,6 +53,9 @@ export const routes: Route[] = [
     path: /^\/v1\/events$/,
     handle: ({ site }): EventStream => ({ subscribe: (l) => site.subscribe(l) }),
   },
+  { method: 'GET', path: /^\/v1\/self-check$/, handle: (context) => context.selfCheck() },
+  { method: 'GET', path: /^\/v1\/log$/, handle: (context): LogAnswer => ({ records: context.log() }) },
+  { method: 'GET', path: /^\/v1\/traffic$/, handle: traffic },
   { method: 'GET', path: /^\/v1\/export$/, handle: ({ site }, { query }) => site.export(rendering(query)) },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)$/, handle: list },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
@@ -58,6 +72,11 @@ function kindOf(name: string): Kind {
   throw new SkiffError('unknown-kind', `unknown kind "${name}"`, {
     hint: `Known are ${Object.keys(kinds).join(', ')}`,
   });
+}
+
+async function traffic({ site }: ApiContext): Promise<TrafficAnswer> {
+  const parts = await site.traffic();
+  return { at: performance.now(), parts };
 }
 
 function list({ site }: ApiContext, { path, query }: ApiRequest): unknown {

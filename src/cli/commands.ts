@@ -41,6 +41,15 @@ export const commands: Registry = {
   ...resource('listener', 'a listener', 'the listeners'),
   ...resource('connector', 'a connector', 'the connectors'),
   ...resource('mkl', 'a MultiKeyListener', 'the MultiKeyListeners'),
+  top: { summary: 'watch what links and services carry', load: async () => (await import('./top.ts')).top },
+  'debug check': {
+    summary: 'find out what is wrong, layer by layer',
+    load: async () => (await import('./debug-check.ts')).debugCheck,
+  },
+  'debug dump': {
+    summary: 'write a file for whoever helps',
+    load: async () => (await import('./debug-dump.ts')).debugDump,
+  },
   version: { summary: 'show the version', load: async () => (await import('./version.ts')).showVersion },
   completion: {
     summary: 'print a script that makes a shell complete commands',

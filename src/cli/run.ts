@@ -2,12 +2,15 @@
  * `skiff run`: a site in the foreground, from its documents to its end.
  */
 import type { ApiStatus } from '../api/messages.ts';
+import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
 import { SkiffError } from '../errors.ts';
+import { RecentLog } from '../health/recent-log.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
 import type { ReadDocument } from '../site/read.ts';
 import { startRouterThread } from '../site/router.ts';
+import { selfCheck } from '../site/self-check.ts';
 import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
@@ -19,6 +22,8 @@ import { dataDirectory } from './data-directory.ts';
 const drainMs = 4_500;
 /** An offline command holds the database for less than this. */
 const lockWaitMs = 500;
+/** What is kept of the log in memory, for `skiff debug dump`. */
+const recentRecords = 1_000;
 
 export const run = command({
   description: `Runs the site in the foreground, from the documents it has stored. Events go to stdout, one JSON line each; the
@@ -49,12 +54,13 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
     for (const [option, value] of Object.entries({ claim, identity })) {
       if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
     }
-    setLogSink(stderrSink(logFormat));
+    const recent = new RecentLog(recentRecords);
+    setLogSink(recent.before(stderrSink(logFormat)));
     const directory = dataDirectory(data);
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
     const documents = apply.length ? await read(apply) : [];
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents);
+    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents, recent);
   },
 });
 
@@ -64,7 +70,7 @@ async function read(files: string[]): Promise<ReadDocument[]> {
 }
 
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, documents: ReadDocument[]): Promise<void> {
+async function serve(store: Store, documents: ReadDocument[], recent: RecentLog): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -81,7 +87,7 @@ async function serve(store: Store, documents: ReadDocument[]): Promise<void> {
     };
     const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
     if (documents.length) site.documents.apply(documents, 'local');
-    const server = await ApiServer.listen(socketPath(store.directory), { site, status: statusOf(site, store) });
+    const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, store, recent));
     try {
       await Promise.race([announce(site), end.promise]);
       await end.promise;
@@ -106,6 +112,15 @@ async function announce(site: Site): Promise<void> {
 
 function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
+function contextOf(site: Site, store: Store, recent: RecentLog): ApiContext {
+  return {
+    site,
+    status: statusOf(site, store),
+    selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
+    log: () => recent.records,
+  };
 }
 
 function statusOf(site: Site, store: Store): () => ApiStatus {

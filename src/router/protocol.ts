@@ -145,6 +145,20 @@ export interface ConnectorState {
 
 export type PartState = AccessState | LinkState | ListenerState | ConnectorState;
 
+/** What a part carries. Whoever looks asks for it; nothing is sent by itself. */
+export interface Traffic {
+  kind: PartKind;
+  name: string;
+  /** A listener's clients, a connector's servers, an access's peers; 1 for a link that is connected. */
+  connections: number;
+  /**
+   * Octets that came from the other end of its sockets, and that went there: of a listener or connector since it was
+   * made, of a link or access those of the connections it has now.
+   */
+  octetsIn: number;
+  octetsOut: number;
+}
+
 /** Main thread → router thread. */
 export type RouterRequest =
   /** First of all, once: who this router is. A changed identity needs a new thread. */
@@ -154,6 +168,8 @@ export type RouterRequest =
    * touched. Answered by `applied` when every access and listener named has been tried once.
    */
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
+  /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
+  | { type: 'measure'; seq: number }
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 
@@ -162,5 +178,6 @@ export type RouterEvent =
   | { type: 'applied'; seq: number }
   /** Parts whose state changed, whole; sent within 100 ms of the change. */
   | { type: 'states'; states: PartState[] }
+  | { type: 'traffic'; seq: number; parts: Traffic[] }
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

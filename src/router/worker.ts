@@ -22,6 +22,9 @@ port.on('message', (request: RouterRequest) => {
       void parts?.apply(request.put, request.remove).then(() => send({ type: 'applied', seq }));
       return;
     }
+    case 'measure':
+      send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
+      return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {
         send({ type: 'stopped' });

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { PartState, RouterIdentity } from '../router/protocol.ts';
+import type { PartState, RouterIdentity, Traffic } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import type { Reason } from './conditions.ts';
 import { type Change, Documents } from './documents.ts';
@@ -47,6 +47,7 @@ export class Site {
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
   #plan: Plan = nothing;
+  #measuring: Promise<Traffic[]> | null = null;
 
   constructor({ store, version, startRouter, now, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
@@ -94,6 +95,14 @@ export class Site {
 
   export(options: RenderOptions): RenderedDocument[] {
     return this.documents.all().map((resource) => renderForExport(resource, this.documents.siteId, options));
+  }
+
+  /** What each document's part carries. All who ask at a time get one answer. */
+  traffic(): Promise<Traffic[]> {
+    this.#measuring ??= this.#reconciler.measure().finally(() => {
+      this.#measuring = null;
+    });
+    return this.#measuring;
   }
 
   /** Hands back the way to end it. */

@@ -59,6 +59,11 @@ export class Store {
     }
   }
 
+  /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */
+  check(): string {
+    return this.#db.pragma('quick_check(1)', { simple: true }) as string;
+  }
+
   /** Damaged databases that were moved aside and still lie in the directory. */
   movedAside(): string[] {
     return readdirSync(this.directory)

@@ -6,6 +6,7 @@ import type { ConnectorConfig, ConnectorState } from '../router/protocol.ts';
 import type { Router } from '../router/router.ts';
 import { takeBody } from './encapsulation.ts';
 import { ServerStream } from './server-stream.ts';
+import { Tally } from './tally.ts';
 
 export class Connector implements Consumer {
   readonly config: ConnectorConfig;
@@ -13,6 +14,7 @@ export class Connector implements Consumer {
   readonly #router: Router;
   readonly #report: (state: ConnectorState) => void;
   readonly #streams = new Set<ServerStream>();
+  readonly #tally = new Tally();
   #total = 0;
   #error: ErrorFact | null = null;
   #closed = false;
@@ -27,6 +29,10 @@ export class Connector implements Consumer {
 
   get outstanding(): number {
     return this.#streams.size;
+  }
+
+  get traffic() {
+    return this.#tally.with(this.#streams);
   }
 
   /** Offers the server no more; streams under way go on unless `cut`. */
@@ -60,7 +66,9 @@ export class Connector implements Consumer {
         this.#changed();
       },
       onOver: (over) => {
-        if (this.#streams.delete(over)) this.#changed();
+        if (!this.#streams.delete(over)) return;
+        this.#tally.add(over);
+        this.#changed();
       },
     });
     this.#streams.add(stream);

@@ -7,6 +7,7 @@ import type { Address, Producer } from '../router/addresses.ts';
 import type { ListenerConfig, ListenerState } from '../router/protocol.ts';
 import type { Router } from '../router/router.ts';
 import { ClientStream } from './client-stream.ts';
+import { Tally } from './tally.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
 const RETRY_EVERY = 5_000;
@@ -26,6 +27,7 @@ export class Listener implements Producer {
   #status: ListenerState['status'] = 'closed';
   #port: number | null = null;
   #error: ErrorFact | null = null;
+  readonly #tally = new Tally();
   #total = 0;
   #closed = false;
 
@@ -55,6 +57,10 @@ export class Listener implements Producer {
 
   get connectionsOpen(): number {
     return this.#streams.size;
+  }
+
+  get traffic() {
+    return this.#tally.with(this.#streams);
   }
 
   onConsumersChanged(): void {
@@ -124,7 +130,9 @@ export class Listener implements Producer {
   #accept(socket: Socket): void {
     this.#total++;
     const stream = new ClientStream(socket, this.#router, this.config.routingKey, (over) => {
-      if (this.#streams.delete(over)) this.#changed();
+      if (!this.#streams.delete(over)) return;
+      this.#tally.add(over);
+      this.#changed();
     });
     if (!stream.over) this.#streams.add(stream);
     this.#changed();

@@ -53,6 +53,11 @@ export abstract class TcpStream implements Sink, Source {
     return this.#over;
   }
 
+  /** Octets that came from the socket and that went into it. */
+  get octets(): { in: number; out: number } {
+    return { in: this.#read, out: this.#written };
+  }
+
   /** Reads the socket from now on; to be called in the event that brought it. */
   protected attach(socket: Socket): void {
     this.socket = socket;
