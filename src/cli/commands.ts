@@ -41,6 +41,17 @@ export const commands: Registry = {
   ...resource('listener', 'a listener', 'the listeners'),
   ...resource('connector', 'a connector', 'the connectors'),
   ...resource('mkl', 'a MultiKeyListener', 'the MultiKeyListeners'),
+  'system install': {
+    summary: 'make the site a service of systemd',
+    load: async () => (await import('./system.ts')).systemInstall,
+  },
+  'system start': { summary: 'start the service', load: async () => (await import('./system.ts')).systemStart },
+  'system stop': { summary: 'stop the service', load: async () => (await import('./system.ts')).systemStop },
+  'system status': { summary: 'show how the service is', load: async () => (await import('./system.ts')).systemStatus },
+  'system uninstall': {
+    summary: 'take the service away, and keep the site',
+    load: async () => (await import('./system.ts')).systemUninstall,
+  },
   top: { summary: 'watch what links and services carry', load: async () => (await import('./top.ts')).top },
   'debug check': {
     summary: 'find out what is wrong, layer by layer',

@@ -7,6 +7,7 @@ import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
 import { SkiffError } from '../errors.ts';
 import { RecentLog } from '../health/recent-log.ts';
+import { ServiceManager } from '../health/service-manager.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
 import type { ReadDocument } from '../site/read.ts';
 import { startRouterThread } from '../site/router.ts';
@@ -88,10 +89,12 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
     const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
     if (documents.length) site.documents.apply(documents, 'local');
     const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, store, recent));
+    const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
-      await Promise.race([announce(site), end.promise]);
+      await Promise.race([announce(site, manager), end.promise]);
       await end.promise;
     } finally {
+      void manager.stopping();
       await server.close();
       await site.stop(drainMs);
     }
@@ -102,8 +105,9 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
-async function announce(site: Site): Promise<void> {
+async function announce(site: Site, manager: ServiceManager): Promise<void> {
   await site.start();
+  void manager.ready(site.facts.site ?? 'no site yet');
   emit({ event: 'ready', ...site.facts, pid: process.pid });
   site.subscribe((event) => {
     if (event.event === 'site') emit(event);

@@ -1,6 +1,7 @@
 /**
  * The documents of a site that is not running, straight from its database.
  */
+import { statSync } from 'node:fs';
 import { SkiffError } from '../errors.ts';
 import type { Change } from '../site/documents.ts';
 import { Documents } from '../site/documents.ts';
@@ -20,7 +21,17 @@ export function openStoppedSite(
       hint: 'Say where it is with --data, or make one with skiff apply',
     });
   }
+  becomeOwner(directory);
   return new StoppedSite(Store.open(directory, { command, waitMs }));
+}
+
+/** Files that root makes in the directory of a service would be closed to that service: root acts as its user. */
+function becomeOwner(directory: string): void {
+  const owner = process.getuid?.() === 0 ? statSync(directory, { throwIfNoEntry: false }) : undefined;
+  if (!owner || owner.uid === 0) return;
+  process.setgroups?.([owner.gid]);
+  process.setgid?.(owner.gid);
+  process.setuid?.(owner.uid);
 }
 
 const status = { status: 'Pending', message: 'The site is not running' } as const;
