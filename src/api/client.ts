@@ -12,6 +12,8 @@ import type { Source } from '../site/sources.ts';
 import type {
   ApiStatus,
   ApplyRequest,
+  BackupAnswer,
+  BackupRequest,
   ChangesAnswer,
   DeleteRequest,
   ErrorAnswer,
@@ -66,6 +68,11 @@ export class ApiClient {
   async delete(documents: Reference[]): Promise<Change[]> {
     const body: DeleteRequest = { documents };
     return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
+  }
+
+  async backup(passphrase: string): Promise<Buffer> {
+    const body: BackupRequest = { passphrase };
+    return Buffer.from(((await this.#ask('POST', '/v1/backup', body)) as BackupAnswer).backup, 'base64');
   }
 
   async #ask(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -51,6 +51,16 @@ export interface DeleteRequest {
   documents: Reference[];
 }
 
+/** POST /v1/backup */
+export interface BackupRequest {
+  passphrase: string;
+}
+
+export interface BackupAnswer {
+  /** The file, in base64. */
+  backup: string;
+}
+
 /** The answer to a change of documents. */
 export interface ChangesAnswer {
   changes: Change[];

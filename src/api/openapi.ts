@@ -100,6 +100,8 @@ const schemas: Record<string, Schema> = {
       ...object({ name: text, text }),
     }),
   }),
+  BackupRequest: object({ passphrase: { type: 'string' } }),
+  Backup: object({ backup: { description: 'The file that skiff site restore takes, in base64.', ...text } }),
   Delete: object({ documents: listOf(named('Reference')) }),
   Event: {
     description: 'A site that came to be or changed, a document that did, or its status.',
@@ -164,6 +166,9 @@ const paths: Record<string, Record<string, object>> = {
       parameters: [showSecrets],
       answer: listOf(named('Document')),
     }),
+  },
+  '/v1/backup': {
+    post: operation({ summary: 'All that the site keeps, encrypted', body: 'BackupRequest', answer: named('Backup') }),
   },
   '/v1/documents': {
     post: operation({

@@ -9,6 +9,8 @@ import type { Site, SiteEvent } from '../site/site.ts';
 import type {
   ApiStatus,
   ApplyRequest,
+  BackupAnswer,
+  BackupRequest,
   ChangesAnswer,
   DeleteRequest,
   LogAnswer,
@@ -22,6 +24,7 @@ export interface ApiContext {
   status(): ApiStatus;
   selfCheck(): Promise<SelfCheck>;
   log(): LogRecord[];
+  backup(passphrase: string): Promise<Buffer>;
 }
 
 export interface ApiRequest {
@@ -60,6 +63,7 @@ export const routes: Route[] = [
   { method: 'GET', path: /^\/v1\/documents\/(\w+)$/, handle: list },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
+  { method: 'POST', path: /^\/v1\/backup$/, handle: backup },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
 ];
 
@@ -112,6 +116,14 @@ async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+async function backup(context: ApiContext, { body }: ApiRequest): Promise<BackupAnswer> {
+  const passphrase = ((await body()) as Partial<BackupRequest> | null)?.passphrase;
+  if (typeof passphrase !== 'string' || passphrase === '') {
+    throw new SkiffError('bad-request', 'the body must be {"passphrase":…}');
+  }
+  return { backup: (await context.backup(passphrase)).toString('base64') };
 }
 
 /** Whether it is a list of objects in which these fields are texts. */

@@ -34,6 +34,14 @@ export const commands: Registry = {
     load: async () => (await import('./export.ts')).exportAll,
   },
   ...resource('site', 'a site', 'how the site is'),
+  'site backup': {
+    summary: 'write all that the site keeps into an encrypted file',
+    load: async () => (await import('./backup.ts')).siteBackup,
+  },
+  'site restore': {
+    summary: 'make a site of a backup',
+    load: async () => (await import('./backup.ts')).siteRestore,
+  },
   'link status': {
     summary: 'show the links to other sites',
     load: async () => (await import('./status.ts')).statusCommand(linkStatus),

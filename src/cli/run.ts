@@ -124,6 +124,10 @@ function contextOf(site: Site, store: Store, recent: RecentLog): ApiContext {
     status: statusOf(site, store),
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,
+    backup: (passphrase) => {
+      const facts = { version, madeAt: new Date().toISOString(), site: site.facts.site };
+      return store.backup(passphrase, facts);
+    },
   };
 }
 

@@ -17,6 +17,8 @@ export interface SiteAccess {
   export(options: RenderOptions): Promise<RenderedDocument[]>;
   apply(sources: Source[]): Promise<Change[]>;
   delete(references: Reference[]): Promise<Change[]>;
+  /** Everything the site keeps, encrypted. */
+  backup(passphrase: string): Promise<Buffer>;
 }
 
 export interface AccessOptions {

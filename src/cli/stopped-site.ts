@@ -10,6 +10,7 @@ import { type RenderedDocument, type RenderOptions, render, renderForExport } fr
 import type { Kind, Reference, Resource } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
+import { version } from '../version.ts';
 import type { AccessOptions, SiteAccess } from './site-access.ts';
 
 export function openStoppedSite(
@@ -67,6 +68,11 @@ class StoppedSite implements SiteAccess, Disposable {
 
   async delete(references: Reference[]): Promise<Change[]> {
     return this.#documents.delete(references, 'local');
+  }
+
+  async backup(passphrase: string): Promise<Buffer> {
+    const facts = { version, madeAt: new Date().toISOString(), site: this.#documents.site?.name ?? null };
+    return this.#store.backup(passphrase, facts);
   }
 
   [Symbol.dispose](): void {

@@ -16,7 +16,11 @@ import { FakeRouter } from '../site/fake-router.ts';
 import { edgeSite, listener, newStore, secret } from '../site/setup.ts';
 
 const test = suite('api');
-const others = { selfCheck: async () => ({ routerMs: 0, database: 'ok' }), log: () => [] };
+const others = {
+  backup: async () => Buffer.from('x'),
+  selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
+  log: () => [],
+};
 const hidden = { showSecrets: false };
 
 async function served() {

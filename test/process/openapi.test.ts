@@ -71,6 +71,7 @@ function described(method: string, path: string, status: number, type: string): 
 
 /** Bodies for what takes one, one good and one bad. */
 const bodies: Record<string, [unknown, unknown]> = {
+  'post /v1/backup': [{ passphrase: 'correct horse' }, { passphrase: '' }],
   'post /v1/documents': [
     {
       sources: [
