@@ -7,6 +7,7 @@ import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { ApiClient } from '../api/client.ts';
 import { errorFact } from '../errors.ts';
+import { kinds } from '../site/kinds.ts';
 import type { RenderedDocument } from '../site/render.ts';
 import type { Kind } from '../site/resources.ts';
 import { buildTime, version } from '../version.ts';
@@ -109,9 +110,8 @@ async function checkInside(client: ApiClient): Promise<Check[]> {
 
 async function checkDocuments(client: ApiClient): Promise<Check[]> {
   const list = (kind: Kind) => client.list(kind, { showSecrets: kind === 'Secret' });
-  const [sites, secrets, ...others] = await Promise.all(
-    (['Site', 'Secret', 'RouterAccess', 'Link', 'Listener', 'Connector'] as const).map(list),
-  );
+  const rest = (Object.keys(kinds) as Kind[]).filter((kind) => kind !== 'Site' && kind !== 'Secret');
+  const [sites, secrets, ...others] = await Promise.all((['Site', 'Secret', ...rest] as const).map(list));
   if (sites.length === 0) {
     return [failed('site', 'there is none', 'Create one with skiff site create, or apply documents')];
   }

@@ -28,7 +28,8 @@ export interface Candidates {
 /** What may stand in place of the last of `line`, the words after `skiff`. */
 export async function complete(commands: Registry, line: string[]): Promise<Candidates> {
   const typed = line.at(-1) ?? '';
-  const before = line.slice(0, -1);
+  // bash takes "=" for a word of its own.
+  const before = line.slice(0, -1).filter((word) => word !== '=');
   const found = await candidates(commands, before, typed);
   return { ...found, words: [...new Set(found.words)].filter((word) => word.startsWith(typed)).sort() };
 }
@@ -50,6 +51,11 @@ async function inCommand(definition: Command, words: string[], typed: string): P
   const options = allOptions(definition);
   const { args, data, waiting } = scan(options, words);
   if (waiting) return valuesOf(waiting, data);
+  const inline = /^--([\w-]+)=/.exec(typed);
+  if (inline && Object.hasOwn(options, inline[1])) {
+    const { words: values } = await valuesOf(options[inline[1]], data);
+    return { words: values.map((value) => `${inline[0]}${value}`) };
+  }
   if (typed.startsWith('-')) return { words: Object.keys(options).map((name) => `--${name}`) };
   const declared: readonly Argument[] = definition.arguments ?? [];
   const last = declared.at(-1);

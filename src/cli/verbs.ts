@@ -28,13 +28,13 @@ const timeoutOption = {
 
 const deleteWait = { type: 'boolean', default: true, help: 'wait until it is gone' } as const;
 
-function waitOption(definition: ResourceDefinition, preset: string) {
+function waitOption({ wait: preset }: ResourceDefinition) {
   return {
     type: 'string',
     value: 'STATUS',
     choices: ['ready', 'configured', 'none'],
     label: 'wait',
-    help: `wait for this status before exiting (${preset} of a running ${definition.kind === 'Site' ? 'process' : 'site'} if not said)`,
+    help: `wait for this status before exiting (${preset} if not said, when the site runs)`,
   } as const;
 }
 
@@ -68,14 +68,14 @@ function incomplete({ noun, hasPort }: ResourceDefinition): string {
 }
 
 function create(definition: ResourceDefinition): Command {
-  const { noun, description, examples, wait: preset } = definition;
+  const { noun, description, examples } = definition;
   return command({
     description,
     arguments: newArguments(definition),
     incomplete: incomplete(definition),
     options: {
       ...fieldOptions(definition, true),
-      wait: waitOption(definition, preset),
+      wait: waitOption(definition),
       timeout: timeoutOption,
     } as Options,
     examples: [
@@ -104,7 +104,7 @@ function create(definition: ResourceDefinition): Command {
 }
 
 function update(definition: ResourceDefinition): Command {
-  const { noun, kind, examples, wait: preset } = definition;
+  const { noun, kind, examples } = definition;
   const port = definition.hasPort ? { port: portField.option } : {};
   return command({
     description: `Changes what is named, and keeps the rest of the ${noun} as it is.`,
@@ -113,7 +113,7 @@ function update(definition: ResourceDefinition): Command {
     options: {
       ...fieldOptions(definition, false),
       ...port,
-      wait: waitOption(definition, preset),
+      wait: waitOption(definition),
       timeout: timeoutOption,
     } as Options,
     examples: [{ for: `change ${definition.what}`, command: `skiff ${noun} update ${examples.update}` }],
@@ -238,7 +238,7 @@ async function settle(
     `${title} is not yet ${wait}: ${last?.status?.message || 'check the status for more information'}`;
   await waitUntil({ message, timeoutMs: values.timeout as number, overdue }, async () => {
     last = await site.get({ kind: definition.kind, name } as Reference, { showSecrets: false });
-    if (last.status?.status === 'Error') throw new SkiffError('not-taken-up', `${overdue()}`);
+    if (last.status?.status === 'Error') throw new SkiffError('not-taken-up', overdue());
     return holds(last, wait) ? true : undefined;
   });
   print(action === 'update' ? `${title} is updated.\n` : `${title} is ${wait}.\n`);

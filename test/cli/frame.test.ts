@@ -108,6 +108,8 @@ test('a line is completed with commands, options, choices and kinds', async () =
   assert.is(await completed('get li'), 'link listener');
   assert.is(await completed('get listener x --ou'), '--output');
   assert.is(await completed('get listener -o '), 'json table yaml');
+  assert.is(await completed('get listener --output=j'), '--output=json');
+  assert.is(await completed('get listener --output = j'), 'json');
   assert.is(await completed('apply -f '), ':file');
   assert.is(await completed('run --data '), ':directory');
   assert.is(await completed('completion '), 'bash fish zsh');
