@@ -54,6 +54,7 @@ ports below 1024.`,
     const directory = dataDirectory(data);
     const text = unitText({ executable: process.execPath, data: directory, user: user ? null : runAs });
     if (printOnly) return print(text);
+    needNotify();
     if (!user) prepareMachine(runAs, directory);
     const file = unitFile(service);
     try {
@@ -237,6 +238,14 @@ function call(program: string, words: string[]): string {
   const reason = error?.message ?? (stderr.trim() || `it exited with ${status}`);
   throw new SkiffError('system-failed', `${[program, ...words].join(' ')} failed: ${reason}`, {
     hint: error ? 'This needs a machine with systemd' : 'journalctl -u skiff may tell more',
+  });
+}
+
+/** Without it systemd would never hear that the site is ready, and start it again for ever. */
+function needNotify(): void {
+  if (!spawnSync('systemd-notify', ['--version']).error) return;
+  throw new SkiffError('no-systemd', 'there is no systemd-notify, by which systemd hears that the site is alive', {
+    hint: 'Install the package systemd, or let another service manager run skiff run',
   });
 }
 
