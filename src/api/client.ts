@@ -3,6 +3,7 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
 import type { IssuedFact } from '../site/issued.ts';
 import type { LinkRequest } from '../site/links.ts';
@@ -10,10 +11,22 @@ import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
 import type { Kind, Reference } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
-import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest, ErrorAnswer } from './messages.ts';
+import type {
+  ApiStatus,
+  ApplyRequest,
+  BackupAnswer,
+  BackupRequest,
+  ChangesAnswer,
+  DeleteRequest,
+  ErrorAnswer,
+  LogAnswer,
+  SelfCheck,
+  TrafficAnswer,
+} from './messages.ts';
 import { socketPath } from './socket.ts';
 
 export class ApiClient {
+  readonly running = true;
   readonly #path: string;
 
   constructor(directory: string) {
@@ -22,6 +35,18 @@ export class ApiClient {
 
   async status(): Promise<ApiStatus> {
     return (await this.#ask('GET', '/v1/status')) as ApiStatus;
+  }
+
+  async selfCheck(): Promise<SelfCheck> {
+    return (await this.#ask('GET', '/v1/self-check')) as SelfCheck;
+  }
+
+  async traffic(): Promise<TrafficAnswer> {
+    return (await this.#ask('GET', '/v1/traffic')) as TrafficAnswer;
+  }
+
+  async log(): Promise<LogRecord[]> {
+    return ((await this.#ask('GET', '/v1/log')) as LogAnswer).records;
   }
 
   async list(kind: Kind, options: RenderOptions): Promise<RenderedDocument[]> {
@@ -69,6 +94,11 @@ export class ApiClient {
   /** A Secret and a Link for another site. */
   async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
     return (await this.#ask('POST', '/v1/links', request)) as RenderedDocument[];
+  }
+
+  async backup(passphrase: string): Promise<Buffer> {
+    const body: BackupRequest = { passphrase };
+    return Buffer.from(((await this.#ask('POST', '/v1/backup', body)) as BackupAnswer).backup, 'base64');
   }
 
   async #ask(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -2,16 +2,30 @@
  * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
  */
 import { SkiffError } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
 import { kinds } from '../site/kinds.ts';
 import type { LinkRequest } from '../site/links.ts';
 import type { Kind } from '../site/resources.ts';
 import type { Site, SiteEvent } from '../site/site.ts';
-import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest } from './messages.ts';
+import type {
+  ApiStatus,
+  ApplyRequest,
+  BackupAnswer,
+  BackupRequest,
+  ChangesAnswer,
+  DeleteRequest,
+  LogAnswer,
+  SelfCheck,
+  TrafficAnswer,
+} from './messages.ts';
 
 /** What the routes serve from. */
 export interface ApiContext {
   site: Site;
   status(): ApiStatus;
+  selfCheck(): Promise<SelfCheck>;
+  log(): LogRecord[];
+  backup(passphrase: string): Promise<Buffer>;
 }
 
 export interface ApiRequest {
@@ -36,16 +50,21 @@ export interface Route {
 }
 
 export const routes: Route[] = [
+  { method: 'GET', path: /^\/openapi\.json$/, handle: async () => (await import('./openapi.ts')).openapi },
   { method: 'GET', path: /^\/v1\/status$/, handle: (context) => context.status() },
   {
     method: 'GET',
     path: /^\/v1\/events$/,
     handle: ({ site }): EventStream => ({ subscribe: (l) => site.subscribe(l) }),
   },
+  { method: 'GET', path: /^\/v1\/self-check$/, handle: (context) => context.selfCheck() },
+  { method: 'GET', path: /^\/v1\/log$/, handle: (context): LogAnswer => ({ records: context.log() }) },
+  { method: 'GET', path: /^\/v1\/traffic$/, handle: traffic },
   { method: 'GET', path: /^\/v1\/export$/, handle: ({ site }, { query }) => site.export(rendering(query)) },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)$/, handle: list },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
+  { method: 'POST', path: /^\/v1\/backup$/, handle: backup },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
   { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
   { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
@@ -63,6 +82,11 @@ function kindOf(name: string): Kind {
   throw new SkiffError('unknown-kind', `unknown kind "${name}"`, {
     hint: `Known are ${Object.keys(kinds).join(', ')}`,
   });
+}
+
+async function traffic({ site }: ApiContext): Promise<TrafficAnswer> {
+  const parts = await site.traffic();
+  return { at: performance.now(), parts };
 }
 
 function list({ site }: ApiContext, { path, query }: ApiRequest): unknown {
@@ -132,6 +156,14 @@ async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise
     ...(name === undefined ? {} : { name }),
     ...(cost === undefined ? {} : { cost }),
   });
+}
+
+async function backup(context: ApiContext, { body }: ApiRequest): Promise<BackupAnswer> {
+  const passphrase = ((await body()) as Partial<BackupRequest> | null)?.passphrase;
+  if (typeof passphrase !== 'string' || passphrase === '') {
+    throw new SkiffError('bad-request', 'the body must be {"passphrase":…}');
+  }
+  return { backup: (await context.backup(passphrase)).toString('base64') };
 }
 
 /** Whether it is a list of objects in which these fields are texts. */

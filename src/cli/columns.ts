@@ -3,7 +3,7 @@
  */
 
 import type { RenderedDocument } from '../site/render.ts';
-import type { Kind, MultiKeyListenerSpec } from '../site/resources.ts';
+import type { Kind } from '../site/resources.ts';
 import type { Column } from './output.ts';
 
 const name: Column = { header: 'NAME', value: ({ metadata }) => metadata.name };
@@ -38,16 +38,27 @@ const roles: Column = {
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
 };
 
-/** With their weights, where they have any. */
-const routingKeys: Column = {
+const strategy = ({ spec: fields }: RenderedDocument): [string, { routingKeys: object }][] =>
+  Object.entries((fields?.strategy ?? {}) as Record<string, { routingKeys: object }>);
+
+const strategyType: Column = {
+  header: 'STRATEGY',
+  value: (document) =>
+    strategy(document)
+      .map(([type]) => type)
+      .join(','),
+};
+
+const strategyKeys: Column = {
   header: 'ROUTING-KEYS',
-  value({ spec }) {
-    const { priority, weighted } = (spec?.strategy ?? {}) as MultiKeyListenerSpec['strategy'];
-    if (priority) return priority.routingKeys.join(',');
-    return Object.entries(weighted?.routingKeys ?? {})
-      .map(([key, weight]) => `${key}=${weight}`)
-      .join(',');
-  },
+  value: (document) =>
+    strategy(document)
+      .flatMap(([, { routingKeys }]) =>
+        Array.isArray(routingKeys)
+          ? routingKeys
+          : Object.entries(routingKeys).map(([key, weight]) => `${key}=${weight}`),
+      )
+      .join(','),
 };
 
 export const columns: Record<Kind, Column[]> = {
@@ -63,7 +74,16 @@ export const columns: Record<Kind, Column[]> = {
     message,
   ],
   Listener: [name, status, routingKey, host, port, known('MATCHING-CONNECTOR', 'hasMatchingConnector'), message],
-  MultiKeyListener: [name, status, routingKeys, host, port, known('HAS-DESTINATION', 'hasDestination'), message],
+  MultiKeyListener: [
+    name,
+    status,
+    host,
+    port,
+    strategyType,
+    strategyKeys,
+    known('HAS-DESTINATION', 'hasDestination'),
+    message,
+  ],
   Connector: [
     name,
     status,

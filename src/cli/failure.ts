@@ -3,6 +3,7 @@
  */
 import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
 import { DocumentsError } from '../site/problems.ts';
+import { paint, printable } from './style.ts';
 
 /** 1 for everything that is not listed. */
 const exitCodes: Record<string, number> = {
@@ -15,6 +16,7 @@ const exitCodes: Record<string, number> = {
   'unknown-kind': 2,
   'no-site': 2,
   'no-link-access': 2,
+  'already-exists': 2,
   'not-running': 3,
   unreachable: 3,
   'timed-out': 4,
@@ -40,5 +42,5 @@ function asLines(error: unknown, fact: ErrorFact): string {
 }
 
 function line({ message, hint }: ErrorFact): string {
-  return `error: ${message.replaceAll('\n', ' ')}.${hint ? ` ${hint}${/[.?]$/.test(hint) ? '' : '.'}` : ''}\n`;
+  return `${paint(process.stderr, 'red', 'error:')} ${printable(message)}.${hint ? ` ${hint}${/[.?]$/.test(hint) ? '' : '.'}` : ''}\n`;
 }

@@ -2,24 +2,36 @@
  * `link update` and `link delete`: on a running site at once, on a stopped one when it starts.
  */
 import { SkiffError } from '../errors.ts';
-import { command, dataOption, usageError } from './command.ts';
+import { command, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { print } from './output.ts';
 import { type SiteAccess, withSite } from './site-access.ts';
-import { costOf } from './words.ts';
+import { costOption } from './words.ts';
+
+const linkArgument = {
+  name: 'NAME',
+  completion: { kind: 'Link' },
+  help: 'as skiff link status shows it',
+} as const;
+const incomplete = 'link name must be specified';
 
 export const linkUpdate = command({
-  usage: 'skiff link update NAME [--cost N] [--tls-credentials NAME] [--data DIR]',
   description: 'Changes the cost of a link, or the Secret it uses.',
+  arguments: [linkArgument],
+  incomplete,
   options: {
-    cost: { type: 'string', value: 'N', help: 'of the link' },
-    'tls-credentials': { type: 'string', value: 'NAME', help: 'the Secret with its certificate' },
-    data: dataOption,
+    cost: costOption,
+    'tls-credentials': {
+      type: 'string',
+      value: 'NAME',
+      completion: { kind: 'Secret' },
+      help: 'the Secret with its certificate',
+    },
   },
-  async run({ cost, 'tls-credentials': tlsCredentials, data }, positionals) {
-    const name = linkName(positionals);
+  examples: [{ for: 'a link that others are preferred to', command: 'skiff link update link-hub --cost 5' }],
+  async run({ cost, 'tls-credentials': tlsCredentials, data }, [name]) {
     const changes = {
-      ...(cost === undefined ? {} : { cost: costOf(cost) }),
+      ...(cost === undefined ? {} : { cost }),
       ...(tlsCredentials === undefined ? {} : { tlsCredentials }),
     };
     if (Object.keys(changes).length === 0) throw usageError('nothing to change', 'Give --cost or --tls-credentials');
@@ -34,11 +46,12 @@ export const linkUpdate = command({
 });
 
 export const linkDelete = command({
-  usage: 'skiff link delete NAME [--data DIR]',
   description: 'Takes a link away. The Secret it used stays: skiff delete secret NAME.',
-  options: { data: dataOption },
-  async run({ data }, positionals) {
-    const name = linkName(positionals);
+  arguments: [linkArgument],
+  incomplete,
+  options: {},
+  examples: [{ for: 'a link', command: 'skiff link delete link-hub' }],
+  async run({ data }, [name]) {
     await withSite({ directory: dataDirectory(data), command: 'link delete' }, async (site) => {
       await linkNamed(site, name);
       await site.delete([{ kind: 'Link', name }]);
@@ -46,12 +59,6 @@ export const linkDelete = command({
     print(`Link "${name}" is deleted\n`);
   },
 });
-
-function linkName([name, ...rest]: string[]): string {
-  if (!name) throw usageError('link name must be specified', 'skiff link status shows them');
-  if (rest.length) throw usageError('only one argument is allowed for this command', 'Give one link');
-  return name;
-}
 
 async function linkNamed(site: SiteAccess, name: string) {
   try {

@@ -1,6 +1,7 @@
 /**
  * The documents of a site that is not running, straight from its database.
  */
+import { statSync } from 'node:fs';
 import { SkiffError } from '../errors.ts';
 import type { Change } from '../site/documents.ts';
 import { Documents } from '../site/documents.ts';
@@ -10,6 +11,7 @@ import { type RenderedDocument, type RenderOptions, render, renderForExport } fr
 import type { Kind, Reference, Resource } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
+import { version } from '../version.ts';
 import type { AccessOptions, SiteAccess } from './site-access.ts';
 
 export function openStoppedSite(
@@ -21,12 +23,23 @@ export function openStoppedSite(
       hint: 'Say where it is with --data, or make one with skiff apply',
     });
   }
+  becomeOwner(directory);
   return new StoppedSite(Store.open(directory, { command, waitMs }));
+}
+
+/** Files that root makes in the directory of a service would be closed to that service: root acts as its user. */
+function becomeOwner(directory: string): void {
+  const owner = process.getuid?.() === 0 ? statSync(directory, { throwIfNoEntry: false }) : undefined;
+  if (!owner || owner.uid === 0) return;
+  process.setgroups?.([owner.gid]);
+  process.setgid?.(owner.gid);
+  process.setuid?.(owner.uid);
 }
 
 const status = { status: 'Pending', message: 'The site is not running' } as const;
 
 class StoppedSite implements SiteAccess, Disposable {
+  readonly running = false;
   readonly #store: Store;
   readonly #documents: Documents;
 
@@ -65,6 +78,11 @@ class StoppedSite implements SiteAccess, Disposable {
 
   async delete(references: Reference[]): Promise<Change[]> {
     return this.#documents.delete(references, 'local');
+  }
+
+  async backup(passphrase: string): Promise<Buffer> {
+    const facts = { version, madeAt: new Date().toISOString(), site: this.#documents.site?.name ?? null };
+    return this.#store.backup(passphrase, facts);
   }
 
   [Symbol.dispose](): void {

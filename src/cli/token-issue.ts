@@ -3,34 +3,51 @@ import { statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from '../api/client.ts';
 import { SkiffError } from '../errors.ts';
-import { formatDuration, parseDuration } from '../site/duration.ts';
+import { formatDuration } from '../site/duration.ts';
 import type { RenderedDocument } from '../site/render.ts';
-import { command, dataOption, usageError } from './command.ts';
+import { command, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { print } from './output.ts';
-import { costOf, timeoutOf } from './words.ts';
+import { costOption, timeoutOf, timeoutOption } from './words.ts';
 
 const shortestWindowMs = 60_000;
 const lookEveryMs = 100;
 
 export const tokenIssue = command({
-  usage:
-    'skiff token issue FILE [--redemptions-allowed N] [--expiration-window TIME] [--cost N] [--timeout TIME] [--data DIR]',
   description: `Writes a token into a file. Another site, Skiff or Skupper, redeems it, and then links to this one. Who has the file
 can do so: send it by a way that you trust, and let it expire soon.`,
+  arguments: [{ name: 'FILE', completion: 'file', help: 'what it is written into' }],
+  incomplete: 'file name must be configured',
   options: {
-    'redemptions-allowed': { type: 'string', value: 'N', help: 'how many sites may redeem it (1)' },
-    'expiration-window': { type: 'string', value: 'TIME', help: 'how long it is good for (15m)' },
-    cost: { type: 'string', value: 'N', help: 'of the link (1)' },
-    timeout: { type: 'string', value: 'TIME', help: 'how long to wait for it (60s)' },
-    data: dataOption,
+    'redemptions-allowed': {
+      type: 'integer',
+      value: 'N',
+      label: 'number of redemptions',
+      default: 1,
+      help: 'how many sites may redeem it (1)',
+    },
+    'expiration-window': {
+      type: 'duration',
+      value: 'TIME',
+      label: 'expiration time',
+      default: 15 * 60_000,
+      help: 'how long it is good for (15m)',
+    },
+    cost: { ...costOption, default: 1, help: 'of the link (1)' },
+    timeout: timeoutOption,
   },
-  async run(values, positionals) {
-    const { timeout = '60s', cost = '1', data } = values;
-    const file = fileNamed(positionals);
-    const uses = usesOf(values['redemptions-allowed'] ?? '1');
-    const window = windowOf(values['expiration-window'] ?? '15m');
-    const linkCost = costOf(cost);
+  examples: [
+    { for: 'one store', command: 'skiff token issue store1.token' },
+    {
+      for: 'ten stores, within a day',
+      command: 'skiff token issue stores.token --redemptions-allowed 10 --expiration-window 24h',
+    },
+  ],
+  async run(values, [file]) {
+    const { timeout, cost: linkCost, data } = values;
+    checkFile(file);
+    const uses = usesOf(values['redemptions-allowed']);
+    const window = windowOf(values['expiration-window']);
     const deadline = Date.now() + timeoutOf(timeout);
     const site = new ApiClient(dataDirectory(data));
     const name = `${await siteWithAccess(site)}-${randomUUID()}`;
@@ -52,23 +69,19 @@ The token expires after ${uses} use(s) or after ${lasts}, at ${grant.status.expi
   },
 });
 
-function fileNamed([file, ...rest]: string[]): string {
-  if (!file) throw usageError('file name must be configured', 'Name the file that the token is to be written into');
-  if (rest.length) throw usageError('only one argument is allowed for this command', 'Name one file');
+function checkFile(file: string): void {
   if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
     throw usageError('token file name is a directory', 'Name a file');
   }
-  return file;
 }
 
-function usesOf(word: string): number {
-  if (/^[1-9]\d{0,8}$/.test(word)) return Number(word);
+function usesOf(uses: number): number {
+  if (uses >= 1 && uses < 1e9) return uses;
   throw usageError('number of redemptions is not valid', 'Give a whole number from 1');
 }
 
-function windowOf(word: string): number {
-  const window = parseDuration(word);
-  if (window !== undefined && window >= shortestWindowMs) return window;
+function windowOf(window: number): number {
+  if (window >= shortestWindowMs) return window;
   throw usageError('expiration time is not valid: it must be 1m or more', 'Such as 15m or 24h');
 }
 

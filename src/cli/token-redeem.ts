@@ -1,23 +1,19 @@
 import { SkiffError } from '../errors.ts';
 import { readSources } from '../site/sources.ts';
-import { command, dataOption, usageError } from './command.ts';
+import { command } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { print } from './output.ts';
 import { withSite } from './site-access.ts';
-import { timeoutOf, withinTime } from './words.ts';
+import { timeoutOf, timeoutOption, withinTime } from './words.ts';
 
 export const tokenRedeem = command({
-  usage: 'skiff token redeem FILE [--timeout 60s] [--data DIR]',
   description: `Redeems a token that another site issued, Skiff or Skupper: a Secret and a Link to that site are added. The key is
 made here and does not leave this machine when the other site is a Skiff. After a lost answer it can be done again.`,
-  options: {
-    timeout: { type: 'string', value: 'TIME', help: 'how long to wait (60s)' },
-    data: dataOption,
-  },
-  async run({ timeout = '60s', data }, positionals) {
-    const [file, ...rest] = positionals;
-    if (!file) throw usageError('token file name must be configured', 'Name the file of the token');
-    if (rest.length) throw usageError('only one argument is allowed for this command', 'Name one file');
+  arguments: [{ name: 'FILE', completion: 'file', help: 'the token' }],
+  incomplete: 'token file name must be configured',
+  options: { timeout: timeoutOption },
+  examples: [{ for: 'a link to the site that issued it', command: 'skiff token redeem store1.token' }],
+  async run({ timeout, data }, [file]) {
     const withinMs = timeoutOf(timeout);
     const sources = readSources(file);
     const { readReferences } = await import('../site/read.ts');

@@ -2,7 +2,6 @@
  * Words of a command line that stand for more than themselves, and what is said of those that do not.
  */
 import { SkiffError } from '../errors.ts';
-import { parseDuration } from '../site/duration.ts';
 import { metadataFields } from '../site/kinds.ts';
 import { usageError } from './command.ts';
 
@@ -13,19 +12,22 @@ export function documentName(what: string, word: string): string {
   return word;
 }
 
-export function costOf(word: string): number {
-  if (!/^\d{1,9}$/.test(word)) throw usageError(`link cost is not valid: "${word}"`, 'Give a whole number, such as 1');
-  return Number(word);
-}
-
 const shortestTimeoutMs = 10_000;
 
-/** Milliseconds. */
-export function timeoutOf(word: string): number {
-  const timeout = parseDuration(word);
-  if (timeout !== undefined && timeout >= shortestTimeoutMs) return timeout;
+/** Milliseconds, as they are. */
+export function timeoutOf(timeout: number): number {
+  if (timeout >= shortestTimeoutMs) return timeout;
   throw usageError('timeout is not valid: it must be 10s or more', 'Such as 60s or 2m');
 }
+
+export const costOption = { type: 'integer', value: 'N', label: 'link cost', help: 'of the link' } as const;
+
+export const timeoutOption = {
+  type: 'duration',
+  value: 'TIME',
+  default: 60_000,
+  help: 'how long to wait (60s)',
+} as const;
 
 /** Fails when it takes longer; the work itself goes on to its end. */
 export async function withinTime<T>(withinMs: number, failure: string, work: Promise<T>): Promise<T> {

@@ -231,6 +231,20 @@ export interface NetworkChange {
 
 export type PartState = AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;
 
+/** What a part carries. Whoever looks asks for it; nothing is sent by itself. */
+export interface Traffic {
+  kind: PartKind;
+  name: string;
+  /** A listener's clients, a connector's servers, an access's peers; 1 for a link that is connected. */
+  connections: number;
+  /**
+   * Octets that came from the other end of its sockets, and that went there: of a listener or connector since it was
+   * made, of a link or access those of the connections it has now.
+   */
+  octetsIn: number;
+  octetsOut: number;
+}
+
 /** Main thread → router thread. */
 export type RouterRequest =
   /** First of all, once: who this router is. A changed identity needs a new thread. */
@@ -242,6 +256,8 @@ export type RouterRequest =
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
   /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
   | { type: 'revoke'; fingerprints: string[] }
+  /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
+  | { type: 'measure'; seq: number }
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 
@@ -252,5 +268,6 @@ export type RouterEvent =
   | { type: 'states'; states: PartState[] }
   /** At most once a second. */
   | ({ type: 'network' } & NetworkChange)
+  | { type: 'traffic'; seq: number; parts: Traffic[] }
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

@@ -29,6 +29,9 @@ port.on('message', (request: RouterRequest) => {
     case 'revoke':
       parts?.revoke(request.fingerprints);
       return;
+    case 'measure':
+      send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
+      return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {
         send({ type: 'stopped' });

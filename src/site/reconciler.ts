@@ -3,7 +3,7 @@
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { PartState } from '../router/protocol.ts';
+import type { PartState, Traffic } from '../router/protocol.ts';
 import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { Router, type RouterHandlers, type RouterPort } from './router.ts';
@@ -46,6 +46,11 @@ export class Reconciler {
   revoke(fingerprints: string[]): void {
     this.#revoked = fingerprints;
     this.#router?.revoke(fingerprints);
+  }
+
+  /** What the parts carry; nothing is carried where no router runs. */
+  async measure(): Promise<Traffic[]> {
+    return (await this.#router?.measure()) ?? [];
   }
 
   /** For good: nothing is started any more. */

@@ -12,6 +12,7 @@ import type {
   RouterEvent,
   RouterIdentity,
   RouterRequest,
+  Traffic,
 } from '../router/protocol.ts';
 
 /** A way to talk to a router, wherever it runs. */
@@ -51,6 +52,7 @@ export interface RouterHandlers {
 export class Router {
   readonly #port: RouterPort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
+  readonly #measuring = new Map<number, PromiseWithResolvers<Traffic[]>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
   #stopping = false;
@@ -78,6 +80,15 @@ export class Router {
     this.#port.post({ type: 'revoke', fingerprints });
   }
 
+  /** What each part carries; never settles while the thread hangs. */
+  measure(): Promise<Traffic[]> {
+    const seq = ++this.#seq;
+    const answer = Promise.withResolvers<Traffic[]>();
+    this.#measuring.set(seq, answer);
+    this.#port.post({ type: 'measure', seq });
+    return answer.promise;
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true;
     this.#port.post({ type: 'stop', withinMs });
@@ -100,6 +111,10 @@ export class Router {
       case 'network':
         if (!this.#stopping) handlers.onNetwork(event);
         break;
+      case 'traffic':
+        this.#measuring.get(event.seq)?.resolve(event.parts);
+        this.#measuring.delete(event.seq);
+        break;
       case 'log':
         forward(event.record);
         break;
@@ -113,6 +128,8 @@ export class Router {
     this.#stopped.resolve();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
+    for (const answer of this.#measuring.values()) answer.resolve([]);
+    this.#measuring.clear();
     if (this.#stopping) {
       // What was still being applied is of no interest to anybody any more.
       for (const answer of waiting) answer.resolve();

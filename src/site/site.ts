@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { PartState, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import type { PartState, RouterIdentity, TlsMaterial, Traffic } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
@@ -78,6 +78,7 @@ export class Site {
   /** The documents, and what follows from them. */
   #resources: Resource[] = [];
   #plan: Plan = nothing;
+  #measuring: Promise<Traffic[]> | null = null;
 
   constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
@@ -227,6 +228,14 @@ export class Site {
       const endpoints = endpointsOf(access, view).filter(({ name }) => name !== 'normal');
       return [{ access, issuer: issuerOf(access, site), trust: tls.ca, certificate: tls.certificate, endpoints }];
     });
+  }
+
+  /** What each document's part carries. All who ask at a time get one answer. */
+  traffic(): Promise<Traffic[]> {
+    this.#measuring ??= this.#reconciler.measure().finally(() => {
+      this.#measuring = null;
+    });
+    return this.#measuring;
   }
 
   /** Hands back the way to end it. */

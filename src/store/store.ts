@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { AuthorityRepository } from './authorities.ts';
+import { copyOf, type Restored, removeLeftCopies, restore } from './backup.ts';
 import { CredentialsRepository } from './credentials.ts';
 import { DocumentRepository } from './documents.ts';
 import { FactRepository } from './facts.ts';
@@ -15,6 +16,7 @@ import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
 import { RedemptionRepository } from './redemptions.ts';
 import { RenewalRepository } from './renewals.ts';
+import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 
 const databaseName = 'skiff.db';
@@ -57,10 +59,34 @@ export class Store {
     const lock = DirectoryLock.take(directory, options);
     const file = join(directory, databaseName);
     try {
+      removeLeftCopies(directory);
       return new Store(directory, openDatabase(file, lock.afterCrash), lock);
     } catch (error) {
       lock.release();
       throw storeError(error, file);
+    }
+  }
+
+  /** Puts a copy of a database in place of what is there. Fails while a site or a command holds the directory. */
+  static restore(directory: string, database: Buffer, { force }: { force: boolean }): Restored {
+    const file = join(directory, databaseName);
+    try {
+      makeDirectory(directory);
+    } catch (error) {
+      throw storeError(error, directory);
+    }
+    const lock = DirectoryLock.take(directory, { command: 'restore', waitMs: 0 });
+    try {
+      if (existsSync(file) && !force) {
+        throw new SkiffError('already-exists', `there is a site already (${file})`, {
+          hint: 'Give another directory with --data, or --force to set it aside',
+        });
+      }
+      return restore(file, database);
+    } catch (error) {
+      throw storeError(error, file);
+    } finally {
+      lock.release();
     }
   }
 
@@ -75,6 +101,21 @@ export class Store {
     } catch (error) {
       throw storeError(error, join(this.directory, databaseName));
     }
+  }
+
+  /** A copy of everything, as of one moment, encrypted. */
+  async backup(passphrase: string, facts: BackupFacts): Promise<Buffer> {
+    const file = join(this.directory, databaseName);
+    try {
+      return await seal(await copyOf(this.#db, file), passphrase, facts);
+    } catch (error) {
+      throw storeError(error, file);
+    }
+  }
+
+  /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */
+  check(): string {
+    return this.#db.pragma('quick_check(1)', { simple: true }) as string;
   }
 
   /** Damaged databases that were moved aside and still lie in the directory. */

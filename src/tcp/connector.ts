@@ -10,6 +10,7 @@ import { alpnOf, takeBody } from './encapsulation.ts';
 import { HealthCheck } from './health-check.ts';
 import type { ServerAddress } from './server-address.ts';
 import { ServerStream } from './server-stream.ts';
+import { Tally } from './tally.ts';
 
 export class Connector implements Consumer {
   readonly via = null;
@@ -24,6 +25,7 @@ export class Connector implements Consumer {
   #health: NonNullable<ConnectorState['health']> | null = null;
   /** Whether the routing key is offered. */
   #offered = false;
+  readonly #tally = new Tally();
   #total = 0;
   #error: ErrorFact | null = null;
   #closed = false;
@@ -51,8 +53,16 @@ export class Connector implements Consumer {
     return true;
   }
 
+  get config(): ConnectorConfig {
+    return this.#config;
+  }
+
   get outstanding(): number {
     return this.#streams.size;
+  }
+
+  get traffic() {
+    return this.#tally.with(this.#streams);
   }
 
   /** Offers the server no more; streams under way go on unless `cut`. */
@@ -90,7 +100,9 @@ export class Connector implements Consumer {
         this.#changed();
       },
       onOver: (over) => {
-        if (this.#streams.delete(over)) this.#changed();
+        if (!this.#streams.delete(over)) return;
+        this.#tally.add(over);
+        this.#changed();
       },
     });
     this.#streams.add(stream);

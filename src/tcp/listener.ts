@@ -18,6 +18,7 @@ import type { Router } from '../router/router.ts';
 import { ClientStream } from './client-stream.ts';
 import { ALPN_PROTOCOLS } from './encapsulation.ts';
 import { RoutingKeys } from './routing-keys.ts';
+import { Tally } from './tally.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
 const RETRY_EVERY = 5_000;
@@ -43,6 +44,7 @@ export class Listener {
   #status: ListenerState['status'] = 'closed';
   #port: number | null = null;
   #error: ErrorFact | null = null;
+  readonly #tally = new Tally();
   #total = 0;
   #closed = false;
 
@@ -85,6 +87,14 @@ export class Listener {
 
   get connectionsOpen(): number {
     return this.#streams.size;
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  get traffic() {
+    return this.#tally.with(this.#streams);
   }
 
   /** What the configuration asks for besides its port. */
@@ -213,7 +223,9 @@ export class Listener {
       return;
     }
     const stream = new ClientStream(socket, this.#router, routingKey, alpn, (over) => {
-      if (this.#streams.delete(over)) this.#changed();
+      if (!this.#streams.delete(over)) return;
+      this.#tally.add(over);
+      this.#changed();
     });
     if (!stream.over) this.#streams.add(stream);
     this.#changed();

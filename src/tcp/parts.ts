@@ -5,7 +5,7 @@
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
-import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity } from '../router/protocol.ts';
+import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity, Traffic } from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
@@ -52,6 +52,22 @@ export class Parts {
   revoke(fingerprints: string[]): void {
     this.#router.revoked = new Set(fingerprints);
     for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
+  }
+
+  /** What each part carries; of those that were taken away nothing is told any more. */
+  measure(): Traffic[] {
+    return [...this.#parts.values()].map((part) => {
+      const { kind, name } = part.config;
+      if (part instanceof Listener || part instanceof Connector) return { kind, name, ...part.traffic };
+      const { connections } = part;
+      return {
+        kind,
+        name,
+        connections: connections.length,
+        octetsIn: sum(connections.map((connection) => connection.octetsIn)),
+        octetsOut: sum(connections.map((connection) => connection.octetsOut)),
+      };
+    });
   }
 
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
@@ -151,6 +167,10 @@ const DRAIN_SHARE = 0.8;
 
 function keyOf(kind: PartKind, name: string): string {
   return `${kind}/${name}`;
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function hasStreams(part: Part): boolean {

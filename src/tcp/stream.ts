@@ -65,6 +65,11 @@ export abstract class TcpStream implements Sink, Source {
     return this.#over;
   }
 
+  /** Octets that came from the socket and that went into it. */
+  get octets(): { in: number; out: number } {
+    return { in: this.#window.sent, out: this.#written };
+  }
+
   /** Reads and writes the socket from now on; to be called in the event that brought it. */
   protected attach(): void {
     const { socket } = this;

@@ -16,6 +16,11 @@ import { FakeRouter } from '../site/fake-router.ts';
 import { edgeSite, listener, newStore, secret } from '../site/setup.ts';
 
 const test = suite('api');
+const others = {
+  backup: async () => Buffer.from('x'),
+  selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
+  log: () => [],
+};
 const hidden = { showSecrets: false };
 
 async function served() {
@@ -33,7 +38,7 @@ async function served() {
   });
   await site.start();
   const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', warnings: [] });
-  const server = await ApiServer.listen(socketPath(directory), { site, status });
+  const server = await ApiServer.listen(socketPath(directory), { site, status, ...others });
   return { directory, router, site, server, client: new ApiClient(directory) };
 }
 
@@ -174,7 +179,7 @@ test('the socket is for its user alone, replaces a stale one and goes with the s
   const stale = mkdtempSync(join(tmpdir(), 'api-'));
   const left = createServer().listen(socketPath(stale));
   await new Promise((resolve) => left.on('listening', resolve));
-  const context = { site: {} as Site, status: () => ({}) as never };
+  const context = { site: {} as Site, status: () => ({}) as never, ...others };
   const next = await ApiServer.listen(socketPath(stale), context);
   await new ApiClient(stale).status();
   await next.close();
@@ -187,7 +192,7 @@ test('the socket is for its user alone, replaces a stale one and goes with the s
 test('a path that no socket can have is said, and nobody is behind it', async () => {
   const directory = join(tmpdir(), 'x'.repeat(120));
   const error = await errorOf(
-    ApiServer.listen(socketPath(directory), { site: {} as Site, status: () => ({}) as never }),
+    ApiServer.listen(socketPath(directory), { site: {} as Site, status: () => ({}) as never, ...others }),
   );
   assert.match(error.message, /has \d+ octets, 107 are possible/);
   assert.is((await errorOf(new ApiClient(directory).status())).code, 'not-running');
