@@ -135,6 +135,10 @@ function titleOf({ kind, metadata }: RenderedDocument): string {
 
 function checkStatus(document: RenderedDocument): Check {
   const { status, message } = document.status ?? { status: 'Pending', message: 'it has no status yet' };
+  const { daysLeft } = (document.status ?? {}) as { daysLeft?: unknown };
+  if (document.kind === 'Certificate' && typeof daysLeft === 'number' && daysLeft < 14) {
+    return warning(titleOf(document), `${daysLeft} days left`, 'skiff get certificate -o yaml has the whole story');
+  }
   if (status === 'Ready' && !/\[[a-z:-]+\]$/.test(message)) return ok(titleOf(document), message);
   const verdict = status === 'Error' || document.kind === 'Link' ? failed : warning;
   return verdict(titleOf(document), message, hints[document.kind]);

@@ -87,7 +87,7 @@ test('what cannot be generated is refused with the reason', async () => {
     [['--host', 'other.example'], 1, /certificate of RouterAccess "uplinks" is not for "other.example".*127\.0\.0\.1/],
     [['--cost', 'much'], 2, /link cost is not valid/],
     [['--name', 'No_Name'], 2, /link name is not valid/],
-    [['more'], 2, /arguments are not allowed in this command/],
+    [['more'], 2, /unexpected argument "more"/],
     [['-o', 'table'], 2, /output type is not valid/],
   ];
   for (const [args, expected, message] of refusals) {

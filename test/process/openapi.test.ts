@@ -86,13 +86,21 @@ const bodies: Record<string, [unknown, unknown]> = {
   ],
 };
 
+/** What needs other sites, or to be open to them: it is refused, as described. */
+const notAlone: Record<string, [unknown, unknown] | undefined> = {
+  'post /v1/authorities/{name}/roll': undefined,
+  'post /v1/certificates/revoke': [{ certificates: ['nobody'] }, { certificates: 'nobody' }],
+  'post /v1/links': [{ cost: 1 }, { cost: -1 }],
+  'post /v1/tokens/redeem': [{ sources: [{ name: 'x', text: 'kind: Nothing\napiVersion: none' }] }, { sources: 1 }],
+};
+
 test('what a site answers is what the description says', async () => {
   const site = await Skiff.run({
     documents: [document('Site', 'described', { edge: true }), connector('erp', 1), listener('erp', 1)],
   });
   for (const { method, path, operation } of operations) {
     const name = `${method} ${path}`;
-    const [good, bad] = bodies[name] ?? [];
+    const [good, bad] = bodies[name] ?? notAlone[name] ?? [];
     assert.is(good === undefined, operation.requestBody === undefined, `a body for ${name}`);
     if (good) {
       const { schema } = (operation.requestBody as { content: Content }).content['application/json'];
@@ -103,7 +111,7 @@ test('what a site answers is what the description says', async () => {
     // Something that there is an event of.
     if (streaming) await site.apply(connector('eventful', 2));
     const { status, type, body } = await asking;
-    assert.is(status, 200, `${name}: ${JSON.stringify(body)}`);
+    assert.is(status === 200, !(name in notAlone), `${name}: ${JSON.stringify(body)}`);
     assert.equal(violations(body, described(method, path, status, type), openapi), [], name);
     if (!bad) continue;
     const refused = await ask(site, method.toUpperCase(), sample(path), bad);
