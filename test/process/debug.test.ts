@@ -31,6 +31,7 @@ test('a network that works passes every check, with its certificates and ports',
   const center = await Skiff.run({ documents: [...hub(network), connector('erp', backend.port)] });
   const store = await Skiff.run({ documents: [...edge(network, 'store'), listener('erp', port)] });
   await store.until('Listener', 'erp', 'Ready');
+  await center.until('Connector', 'erp', 'Ready');
   const { code, of } = await checked(store);
   for (const name of [
     'clock',
