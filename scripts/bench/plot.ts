@@ -39,7 +39,7 @@ interface Panel {
 
 const PANELS: Panel[] = [
   { metric: 'rate', title: 'Rate, in times skupper-router’s', end: 4 },
-  { metric: 'cpu', title: 'CPU for the same work, in times skupper-router’s', end: 2 },
+  { metric: 'cpu', title: 'CPU for the same work, likewise', end: 2 },
 ];
 
 function panel(results: CaseResult[], { metric, title, end }: Panel, left: number, width: number): string {
