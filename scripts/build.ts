@@ -98,6 +98,8 @@ async function makeExecutable(output: string, arch: Architecture, facts: Facts):
       useSnapshot: false,
       // Otherwise NODE_OPTIONS injects code into the executable.
       execArgvExtension: 'none',
+      // Otherwise whoever may send a signal opens a debugger, and with it every key.
+      execArgv: ['--disable-sigusr1'],
     };
     writeFileSync(join(directory, 'sea.json'), JSON.stringify(configuration));
     quietly(process.execPath, ['--experimental-sea-config', 'sea.json'], directory);

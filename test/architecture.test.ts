@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 /** Anyone may use these; they use only each other. */
 const LEAF_FILES = ['errors.ts', 'log.ts', 'version.ts', 'assets.ts'];
 /** Anyone may use these, too; each uses only itself and the leaf files. */
-const LEAF_FOLDERS = ['net', 'store', 'pki', 'health'];
+const LEAF_FOLDERS = ['net', 'store', 'pki', 'enrol', 'health'];
 /** Each may use those before it. */
 const CHAIN = ['net', 'amqp', 'router', 'tcp', 'site', 'api', 'cli'];
 /** What runs in the router thread. The parts after it run in the main thread and know only the messages between. */

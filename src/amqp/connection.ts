@@ -47,6 +47,8 @@ export interface ConnectionOptions {
   sessionWindow: number;
   /** Milliseconds without an octet after which the peer is taken for dead; 0: never. Half goes on the wire (2.4.5). */
   idleTimeout: number;
+  /** Accepting: up to so much it becomes as long as the peer's own. As configured if not said. */
+  mostIdleTimeout?: number;
   /** Milliseconds in which the peer must take something of what is written to it. */
   stallTimeout: number;
   /** Milliseconds the peer has until its open must have come. */
@@ -123,6 +125,8 @@ export class Connection {
   #pumping: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout;
   #idleTimer: NodeJS.Timeout | null = null;
+  /** Milliseconds of silence after which the peer counts as gone; 0: never. */
+  #idleTimeout: number;
 
   /** The socket must be connected, its TLS established, and nothing have been read from it. */
   constructor(socket: Socket, options: ConnectionOptions, handler: ConnectionHandler) {
@@ -131,6 +135,7 @@ export class Connection {
     this.handler = handler;
     this.sessionWindow = options.sessionWindow;
     this.firstSequence = options.firstSequence ?? 0;
+    this.#idleTimeout = options.idleTimeout;
     this.outbox = new Outbox(socket);
     this.outbox.onDrain = () => this.#pump();
     socket.on('error', (error) => this.#fail(socketFailure(error, 'the connection')));
@@ -184,6 +189,13 @@ export class Connection {
   /** Refuses the peer's open: ours, and at once a close that says why. */
   refuse(error: AmqpError): void {
     this.close(error);
+  }
+
+  /** Deliveries in either direction of which something is still to be said. */
+  get deliveryCount(): number {
+    let count = 0;
+    for (const session of this.#sessions.values()) count += session.deliveryCount;
+    return count;
   }
 
   /** Begins a session. Throws `SkiffError` when there are too many, or the connection is closed. */
@@ -304,7 +316,7 @@ export class Connection {
   #sendOpen(properties: WritableMap = this.options.properties): void {
     if (this.#opened) return;
     this.#opened = true;
-    const { containerId, hostname, maxFrameSize, channelMax, idleTimeout, capabilities } = this.options;
+    const { containerId, hostname, maxFrameSize, channelMax, capabilities } = this.options;
     this.sendFrame(
       0,
       openFrame({
@@ -312,7 +324,7 @@ export class Connection {
         hostname,
         maxFrameSize,
         channelMax,
-        idleTimeOut: Math.floor(idleTimeout / 2),
+        idleTimeOut: Math.floor(this.#idleTimeout / 2),
         offeredCapabilities: capabilities,
         desiredCapabilities: capabilities,
         properties,
@@ -516,8 +528,12 @@ export class Connection {
     this.remote = open;
     this.#maxFrame = Math.max(MIN_FRAME, Math.min(open.maxFrameSize ?? 0xffffffff, 0x100000));
     clearTimeout(this.#timer);
+    if (this.options.hostname === null) {
+      this.#held = true;
+      const asked = Math.min(2 * (open.idleTimeOut ?? 0), this.options.mostIdleTimeout ?? 0);
+      if (this.#idleTimeout > 0) this.#idleTimeout = Math.max(this.#idleTimeout, asked);
+    }
     this.#startIdleTimer(open.idleTimeOut ?? 0);
-    if (this.options.hostname === null) this.#held = true;
     this.handler.onOpen(open);
   }
 
@@ -536,7 +552,7 @@ export class Connection {
 
   /** Empty frames keep the peer's timeout from expiring; our own expires when nothing comes (2.4.5). */
   #startIdleTimer(remoteIdle: number): void {
-    const ours = this.options.idleTimeout;
+    const ours = this.#idleTimeout;
     const keepAlive = remoteIdle > 0 ? remoteIdle / 2 : Number.POSITIVE_INFINITY;
     const patience = ours > 0 ? ours : Number.POSITIVE_INFINITY;
     const period = Math.max(50, Math.min(keepAlive, patience, this.options.stallTimeout) / 4);

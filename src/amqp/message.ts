@@ -192,6 +192,7 @@ const ANNOTATIONS_DESCRIPTOR = Buffer.concat([Uint8Array.of(0x00, 0x80), Buffer.
 export interface MessageFields {
   /** Said in a header section, when said at all. */
   durable?: boolean;
+  messageId?: Writable;
   to?: string | null;
   subject?: string | null;
   replyTo?: string | null;
@@ -202,8 +203,16 @@ export interface MessageFields {
 
 function writeSections(writer: Writer, fields: MessageFields): void {
   if (fields.durable !== undefined) writer.write(described(Section.header, [fields.durable]));
-  const { to, subject, replyTo, correlationId, contentType } = fields;
-  const list: Writable[] = [null, null, to, subject, replyTo, correlationId, contentType ? symbol(contentType) : null];
+  const { messageId, to, subject, replyTo, correlationId, contentType } = fields;
+  const list: Writable[] = [
+    messageId,
+    null,
+    to,
+    subject,
+    replyTo,
+    correlationId,
+    contentType ? symbol(contentType) : null,
+  ];
   while (list.length > 0 && (list.at(-1) === null || list.at(-1) === undefined)) list.pop();
   if (list.length > 0) writer.write(described(Section.properties, list));
   if (fields.applicationProperties)
@@ -212,7 +221,8 @@ function writeSections(writer: Writer, fields: MessageFields): void {
 
 /** A whole message with an amqp-value body. */
 export function writeMessage(fields: MessageFields, body: Writable): Buffer {
-  const writer = new Writer();
+  // A long body is not to be moved each time the writer grows.
+  const writer = new Writer(body instanceof Uint8Array ? body.length + 512 : 512);
   writeSections(writer, fields);
   writer.write(described(Section.value, body));
   return Buffer.from(writer.written());

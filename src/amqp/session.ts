@@ -53,6 +53,8 @@ export class Session implements ChunkOwner {
   closed = false;
   /** Called when the session is gone by the peer's doing, be it a fault of the peer's that we ended it for. */
   onEnded: (error: ErrorValue | null) => void = () => {};
+  /** Called when the peer's begin has come. */
+  onBegan: () => void = () => {};
   #began = false;
 
   #nextOutgoingId: number;
@@ -172,6 +174,7 @@ export class Session implements ChunkOwner {
     this.#remoteHandleMax = Math.min(begin.handleMax ?? HANDLE_MAX, HANDLE_MAX);
     if (!this.#began) this.begin();
     this.#wakeStalled();
+    tell(() => this.onBegan());
   }
 
   onEnd(error: ErrorValue | null): void {

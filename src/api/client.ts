@@ -3,15 +3,30 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
+import type { IssuedFact } from '../site/issued.ts';
+import type { LinkRequest } from '../site/links.ts';
 import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
 import type { Kind, Reference } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
-import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest, ErrorAnswer } from './messages.ts';
+import type {
+  ApiStatus,
+  ApplyRequest,
+  BackupAnswer,
+  BackupRequest,
+  ChangesAnswer,
+  DeleteRequest,
+  ErrorAnswer,
+  LogAnswer,
+  SelfCheck,
+  TrafficAnswer,
+} from './messages.ts';
 import { socketPath } from './socket.ts';
 
 export class ApiClient {
+  readonly running = true;
   readonly #path: string;
 
   constructor(directory: string) {
@@ -20,6 +35,18 @@ export class ApiClient {
 
   async status(): Promise<ApiStatus> {
     return (await this.#ask('GET', '/v1/status')) as ApiStatus;
+  }
+
+  async selfCheck(): Promise<SelfCheck> {
+    return (await this.#ask('GET', '/v1/self-check')) as SelfCheck;
+  }
+
+  async traffic(): Promise<TrafficAnswer> {
+    return (await this.#ask('GET', '/v1/traffic')) as TrafficAnswer;
+  }
+
+  async log(): Promise<LogRecord[]> {
+    return ((await this.#ask('GET', '/v1/log')) as LogAnswer).records;
   }
 
   async list(kind: Kind, options: RenderOptions): Promise<RenderedDocument[]> {
@@ -43,6 +70,35 @@ export class ApiClient {
   async delete(documents: Reference[]): Promise<Change[]> {
     const body: DeleteRequest = { documents };
     return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
+  }
+
+  async issued(): Promise<IssuedFact[]> {
+    return (await this.#ask('GET', '/v1/certificates')) as IssuedFact[];
+  }
+
+  async revoke(certificates: string[]): Promise<IssuedFact[]> {
+    return (await this.#ask('POST', '/v1/certificates/revoke', { certificates })) as IssuedFact[];
+  }
+
+  /** Another CA in the place of this one; `finish`: those before it are believed no more. */
+  async roll(authority: string, finish: boolean): Promise<void> {
+    await this.#ask('POST', `/v1/authorities/${encodeURIComponent(authority)}/roll${finish ? '?finish=true' : ''}`);
+  }
+
+  /** Redeems the tokens in these texts. */
+  async redeem(sources: Source[]): Promise<Change[]> {
+    const body: ApplyRequest = { sources };
+    return ((await this.#ask('POST', '/v1/tokens/redeem', body)) as ChangesAnswer).changes;
+  }
+
+  /** A Secret and a Link for another site. */
+  async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
+    return (await this.#ask('POST', '/v1/links', request)) as RenderedDocument[];
+  }
+
+  async backup(passphrase: string): Promise<Buffer> {
+    const body: BackupRequest = { passphrase };
+    return Buffer.from(((await this.#ask('POST', '/v1/backup', body)) as BackupAnswer).backup, 'base64');
   }
 
   async #ask(method: string, path: string, body?: unknown): Promise<unknown> {

@@ -3,6 +3,8 @@
  * were refused.
  */
 import type { ErrorFact } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
+import type { Traffic } from '../router/protocol.ts';
 import type { Change } from '../site/documents.ts';
 import type { Reference } from '../site/resources.ts';
 import type { SiteFacts } from '../site/site.ts';
@@ -19,6 +21,26 @@ export interface ApiStatus {
   warnings: ErrorFact[];
 }
 
+/** GET /v1/self-check */
+export interface SelfCheck {
+  /** Milliseconds of a round trip through the router thread. */
+  routerMs: number;
+  /** `ok`, or the first thing that SQLite finds wrong. */
+  database: string;
+}
+
+/** GET /v1/traffic */
+export interface TrafficAnswer {
+  /** Milliseconds since some moment, the same for all answers of one process: for rates. */
+  at: number;
+  parts: Traffic[];
+}
+
+/** GET /v1/log: the last records, oldest first. */
+export interface LogAnswer {
+  records: LogRecord[];
+}
+
 /** POST /v1/documents */
 export interface ApplyRequest {
   sources: Source[];
@@ -27,6 +49,16 @@ export interface ApplyRequest {
 /** DELETE /v1/documents */
 export interface DeleteRequest {
   documents: Reference[];
+}
+
+/** POST /v1/backup */
+export interface BackupRequest {
+  passphrase: string;
+}
+
+export interface BackupAnswer {
+  /** The file, in base64. */
+  backup: string;
 }
 
 /** The answer to a change of documents. */

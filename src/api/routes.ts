@@ -2,15 +2,30 @@
  * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
  */
 import { SkiffError } from '../errors.ts';
+import type { LogRecord } from '../log.ts';
 import { kinds } from '../site/kinds.ts';
+import type { LinkRequest } from '../site/links.ts';
 import type { Kind } from '../site/resources.ts';
 import type { Site, SiteEvent } from '../site/site.ts';
-import type { ApiStatus, ApplyRequest, ChangesAnswer, DeleteRequest } from './messages.ts';
+import type {
+  ApiStatus,
+  ApplyRequest,
+  BackupAnswer,
+  BackupRequest,
+  ChangesAnswer,
+  DeleteRequest,
+  LogAnswer,
+  SelfCheck,
+  TrafficAnswer,
+} from './messages.ts';
 
 /** What the routes serve from. */
 export interface ApiContext {
   site: Site;
   status(): ApiStatus;
+  selfCheck(): Promise<SelfCheck>;
+  log(): LogRecord[];
+  backup(passphrase: string): Promise<Buffer>;
 }
 
 export interface ApiRequest {
@@ -35,17 +50,27 @@ export interface Route {
 }
 
 export const routes: Route[] = [
+  { method: 'GET', path: /^\/openapi\.json$/, handle: async () => (await import('./openapi.ts')).openapi },
   { method: 'GET', path: /^\/v1\/status$/, handle: (context) => context.status() },
   {
     method: 'GET',
     path: /^\/v1\/events$/,
     handle: ({ site }): EventStream => ({ subscribe: (l) => site.subscribe(l) }),
   },
+  { method: 'GET', path: /^\/v1\/self-check$/, handle: (context) => context.selfCheck() },
+  { method: 'GET', path: /^\/v1\/log$/, handle: (context): LogAnswer => ({ records: context.log() }) },
+  { method: 'GET', path: /^\/v1\/traffic$/, handle: traffic },
   { method: 'GET', path: /^\/v1\/export$/, handle: ({ site }, { query }) => site.export(rendering(query)) },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)$/, handle: list },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
+  { method: 'POST', path: /^\/v1\/backup$/, handle: backup },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+  { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
+  { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
+  { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },
+  { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
+  { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
 ];
 
 function rendering(query: URLSearchParams): { showSecrets: boolean } {
@@ -57,6 +82,11 @@ function kindOf(name: string): Kind {
   throw new SkiffError('unknown-kind', `unknown kind "${name}"`, {
     hint: `Known are ${Object.keys(kinds).join(', ')}`,
   });
+}
+
+async function traffic({ site }: ApiContext): Promise<TrafficAnswer> {
+  const parts = await site.traffic();
+  return { at: performance.now(), parts };
 }
 
 function list({ site }: ApiContext, { path, query }: ApiRequest): unknown {
@@ -92,6 +122,48 @@ async function remove({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   }
   const references = documents.map(({ kind, name }) => ({ kind: kindOf(kind), name }));
   return { changes: await site.delete(references, 'local') };
+}
+
+async function revoke({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {
+  const words = ((await body()) as { certificates?: unknown } | null)?.certificates;
+  if (!Array.isArray(words) || !words.every((word) => typeof word === 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"certificates":[NAME or FINGERPRINT,…]}');
+  }
+  return site.revoke(words);
+}
+
+async function roll({ site }: ApiContext, { path, query }: ApiRequest): Promise<unknown> {
+  await site.rollAuthority(path[0], query.get('finish') === 'true');
+  return {};
+}
+
+async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const { sources } = readApply(await body());
+  const { readDocuments } = await import('../site/read.ts');
+  return { changes: await site.redeem(readDocuments(sources)) };
+}
+
+async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {
+  const { host, name, cost } = ((await body()) ?? {}) as Partial<LinkRequest>;
+  if ([host, name].some((text) => text !== undefined && typeof text !== 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"host":…,"name":…,"cost":…}, each as one wants');
+  }
+  if (cost !== undefined && !(Number.isInteger(cost) && cost >= 0)) {
+    throw new SkiffError('bad-request', 'cost must be a whole number');
+  }
+  return site.generateLink({
+    ...(host === undefined ? {} : { host }),
+    ...(name === undefined ? {} : { name }),
+    ...(cost === undefined ? {} : { cost }),
+  });
+}
+
+async function backup(context: ApiContext, { body }: ApiRequest): Promise<BackupAnswer> {
+  const passphrase = ((await body()) as Partial<BackupRequest> | null)?.passphrase;
+  if (typeof passphrase !== 'string' || passphrase === '') {
+    throw new SkiffError('bad-request', 'the body must be {"passphrase":…}');
+  }
+  return { backup: (await context.backup(passphrase)).toString('base64') };
 }
 
 /** Whether it is a list of objects in which these fields are texts. */

@@ -1,32 +1,33 @@
 import type { Change } from '../site/documents.ts';
 import { readSources, type Source } from '../site/sources.ts';
-import { command, dataOption, outputOption, usageError } from './command.ts';
+import { command, type Option, outputOption, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
-import { formatOf, print, printDocuments } from './output.ts';
+import { type Format, print, printDocuments } from './output.ts';
 import { withSite } from './site-access.ts';
 
+export const filenameOption = {
+  type: 'string',
+  short: 'f',
+  multiple: true,
+  value: 'FILE|DIR|-',
+  completion: 'file',
+  help: 'YAML or JSON; - is standard input',
+} as const satisfies Option;
+
 export const apply = command({
-  usage: 'skiff apply -f FILE|DIR|- … [--data DIR] [-o table|json|yaml]',
   description: `Adds the documents that are new and changes those that are there: all of them or, if one is not good, none.
 A running site takes them up at once, a stopped one when it starts. Nothing is ever taken away.`,
-  options: {
-    filename: {
-      type: 'string',
-      short: 'f',
-      multiple: true,
-      value: 'FILE|DIR|-',
-      help: 'YAML or JSON; - is standard input',
-    },
-    output: outputOption,
-    data: dataOption,
-  },
-  async run({ filename = [], output, data }, positionals) {
-    const format = formatOf(output);
-    if (positionals.length) throw usageError(`unexpected argument "${positionals[0]}"`, 'Name files with -f');
+  options: { filename: filenameOption, output: outputOption },
+  examples: [
+    { for: 'all documents of a directory', command: 'skiff apply -f /etc/skiff' },
+    { for: 'a link that another site made', command: 'skiff apply -f link.yaml' },
+    { for: 'the documents of another program', command: 'generate-documents | skiff apply -f -' },
+  ],
+  async run({ filename, output, data }) {
     if (filename.length === 0) throw usageError('nothing to apply', 'Name files with -f');
     const sources = await readFiles(filename);
     const options = { directory: dataDirectory(data), command: 'apply', create: true };
-    await printChanges(await withSite(options, (site) => site.apply(sources)), format);
+    await printChanges(await withSite(options, (site) => site.apply(sources)), output);
   },
 });
 
@@ -44,7 +45,7 @@ async function standardInput(): Promise<string> {
   return text;
 }
 
-export async function printChanges(changes: Change[], format: 'table' | 'json' | 'yaml'): Promise<void> {
+export async function printChanges(changes: Change[], format: Format): Promise<void> {
   if (format !== 'table') await printDocuments(changes, format);
   else print(changes.map(({ kind, name, action }) => `${kind} ${name} ${action}\n`).join(''));
 }

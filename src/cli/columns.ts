@@ -24,16 +24,66 @@ function known(header: string, field: string): Column {
   return { header, value };
 }
 
+/** What a running site knows of a link's line; `-o yaml` has all of it. */
+function linkFact(header: string, field: string, unit = ''): Column {
+  const value = ({ status: shown }: RenderedDocument) => {
+    const facts = (shown as { facts?: Record<string, unknown> } | undefined)?.facts;
+    return facts?.[field] === undefined ? '-' : `${facts[field]}${unit}`;
+  };
+  return { header, value };
+}
+
 const roles: Column = {
   header: 'ROLES',
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
 };
 
+const strategy = ({ spec: fields }: RenderedDocument): [string, { routingKeys: object }][] =>
+  Object.entries((fields?.strategy ?? {}) as Record<string, { routingKeys: object }>);
+
+const strategyType: Column = {
+  header: 'STRATEGY',
+  value: (document) =>
+    strategy(document)
+      .map(([type]) => type)
+      .join(','),
+};
+
+const strategyKeys: Column = {
+  header: 'ROUTING-KEYS',
+  value: (document) =>
+    strategy(document)
+      .flatMap(([, { routingKeys }]) =>
+        Array.isArray(routingKeys)
+          ? routingKeys
+          : Object.entries(routingKeys).map(([key, weight]) => `${key}=${weight}`),
+      )
+      .join(','),
+};
+
 export const columns: Record<Kind, Column[]> = {
   Site: [name, status, message],
   RouterAccess: [name, status, roles, spec('BIND-HOST', 'bindHost'), message],
-  Link: [name, status, spec('COST', 'cost', '1'), message],
+  Link: [
+    name,
+    status,
+    spec('COST', 'cost', '1'),
+    linkFact('ROUND-TRIP', 'roundTripMs', ' ms'),
+    linkFact('RECONNECTS', 'reconnects'),
+    linkFact('CERTIFICATE', 'certificateDaysLeft', ' days'),
+    message,
+  ],
   Listener: [name, status, routingKey, host, port, known('MATCHING-CONNECTOR', 'hasMatchingConnector'), message],
+  MultiKeyListener: [
+    name,
+    status,
+    host,
+    port,
+    strategyType,
+    strategyKeys,
+    known('HAS-DESTINATION', 'hasDestination'),
+    message,
+  ],
   Connector: [
     name,
     status,
@@ -44,6 +94,10 @@ export const columns: Record<Kind, Column[]> = {
     known('HAS MATCHING LISTENER', 'hasMatchingListener'),
     message,
   ],
+  Certificate: [name, status, spec('CA', 'ca'), spec('SUBJECT', 'subject'), known('EXPIRATION', 'expiration'), message],
+  AccessGrant: [name, status, known('REDEMPTIONS', 'redemptions'), known('EXPIRATION', 'expirationTime'), message],
+  AccessToken: [name, status, spec('URL', 'url'), known('REDEEMED', 'redeemed'), message],
+  EnrolmentService: [name, status, spec('BIND-HOST', 'bindHost'), spec('PORT', 'port', '9090'), message],
   Secret: [
     name,
     { header: 'TYPE', value: ({ type }) => String(type ?? '') },

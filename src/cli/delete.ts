@@ -1,26 +1,30 @@
 import { kindNamed, kinds } from '../site/kinds.ts';
 import type { Kind, Reference } from '../site/resources.ts';
-import { printChanges, readFiles } from './apply.ts';
-import { command, dataOption, outputOption, usageError } from './command.ts';
+import { filenameOption, printChanges, readFiles } from './apply.ts';
+import { command, outputOption, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { nearest } from './nearest.ts';
-import { formatOf } from './output.ts';
 import { withSite } from './site-access.ts';
 
 export const remove = command({
-  usage: 'skiff delete -f FILE|DIR|- … | KIND NAME … [--data DIR] [-o table|json|yaml]',
   description: `Takes documents away, those that files name or those of one kind: all of them or, if one is not there, none.
 A running site lets go of them at once; connections of other documents are not touched.`,
+  arguments: [
+    { name: 'KIND', optional: true, completion: 'kind', help: 'such as listener' },
+    { name: 'NAME', optional: true, many: true, help: 'documents of that kind' },
+  ],
   options: {
-    filename: { type: 'string', short: 'f', multiple: true, value: 'FILE|DIR|-', help: 'documents to take away' },
+    filename: { ...filenameOption, help: 'documents to take away, instead of KIND and NAME' },
     output: outputOption,
-    data: dataOption,
   },
-  async run({ filename = [], output, data }, positionals) {
-    const format = formatOf(output);
-    const references = filename.length ? await named(filename, positionals) : listed(positionals);
+  examples: [
+    { for: 'two listeners', command: 'skiff delete listener erp printer' },
+    { for: 'everything that a file names', command: 'skiff delete -f store1.yaml' },
+  ],
+  async run({ filename, output, data }, args) {
+    const references = filename.length ? await named(filename, args) : listed(args);
     const options = { directory: dataDirectory(data), command: 'delete' };
-    await printChanges(await withSite(options, (site) => site.delete(references)), format);
+    await printChanges(await withSite(options, (site) => site.delete(references)), output);
   },
 });
 

@@ -3,6 +3,7 @@
  */
 import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
 import { DocumentsError } from '../site/problems.ts';
+import { paint, printable } from './style.ts';
 
 /** 1 for everything that is not listed. */
 const exitCodes: Record<string, number> = {
@@ -13,6 +14,9 @@ const exitCodes: Record<string, number> = {
   unreadable: 2,
   'bad-request': 2,
   'unknown-kind': 2,
+  'no-site': 2,
+  'no-link-access': 2,
+  'already-exists': 2,
   'not-running': 3,
   unreachable: 3,
   'timed-out': 4,
@@ -38,5 +42,5 @@ function asLines(error: unknown, fact: ErrorFact): string {
 }
 
 function line({ message, hint }: ErrorFact): string {
-  return `error: ${message.replaceAll('\n', ' ')}.${hint ? ` ${hint}${/[.?]$/.test(hint) ? '' : '.'}` : ''}\n`;
+  return `${paint(process.stderr, 'red', 'error:')} ${printable(message)}.${hint ? ` ${hint}${/[.?]$/.test(hint) ? '' : '.'}` : ''}\n`;
 }

@@ -2,15 +2,9 @@
  * What commands print: tables for people, JSON and YAML for programs.
  */
 import type { RenderedDocument } from '../site/render.ts';
-import { usageError } from './command.ts';
+import { paint, printable, statusColour } from './style.ts';
 
 export type Format = 'table' | 'json' | 'yaml';
-
-export function formatOf(output: string | undefined, preset: Format = 'table'): Format {
-  if (output === undefined) return preset;
-  if (output === 'table' || output === 'json' || output === 'yaml') return output;
-  throw usageError(`output type is not valid: value ${output} not allowed`, 'Use table, json or yaml');
-}
 
 /** A reader that has seen enough, such as `head`, is no error. */
 export function print(text: string): void {
@@ -21,6 +15,10 @@ export function print(text: string): void {
     });
   }
   process.stdout.write(text);
+}
+
+export function warn(message: string, hint?: string): void {
+  process.stderr.write(`${paint(process.stderr, 'yellow', 'warning:')} ${message}.${hint ? ` ${hint}.` : ''}\n`);
 }
 
 /** A list is one JSON array, and in YAML one document after another, as every tool reads them. */
@@ -38,36 +36,37 @@ async function yamlOf(value: object): Promise<string> {
   return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
-/** One column of a table of documents. */
-export interface Column {
+/** One column of a table, of documents unless said otherwise. */
+export interface Column<T = RenderedDocument> {
   header: string;
-  value(document: RenderedDocument): string;
+  value(row: T): string;
 }
 
-export function printTable(columns: Column[], documents: RenderedDocument[]): void {
-  const rows = [
+export function printTable<T>(columns: Column<T>[], rows: T[]): void {
+  print(formatTable(columns, rows));
+}
+
+export function formatTable<T>(columns: Column<T>[], rows: T[]): string {
+  const cells = [
     columns.map(({ header }) => header),
-    ...documents.map((document) => columns.map(({ value }) => value(document))),
+    ...rows.map((row) => columns.map(({ value }) => printable(value(row)))),
   ];
-  const widths = columns.map((_, index) => Math.max(...rows.map((row) => row[index].length)));
-  print(
-    rows
-      .map(
-        (row) =>
-          `${row
-            .map((cell, index) => cell.padEnd(widths[index]))
-            .join('  ')
-            .trimEnd()}\n`,
-      )
-      .join(''),
-  );
+  const widths = columns.map((_, index) => Math.max(...cells.map((row) => row[index].length)));
+  const line = (row: string[]) => row.map((cell, index) => coloured(cell, cell.padEnd(widths[index]))).join('  ');
+  return cells.map((row) => `${line(row).trimEnd()}\n`).join('');
 }
 
 /** One document, a line a column: `Routing key : backend`. */
 export function printFields(columns: Column[], document: RenderedDocument): void {
-  const fields = columns.map(({ header, value }) => [sentence(header), value(document)]);
+  const fields = columns.map(({ header, value }) => [sentence(header), printable(value(document))]);
   const width = Math.max(...fields.map(([name]) => name.length));
-  print(fields.map(([name, value]) => `${name.padEnd(width)}\t: ${value}\n`).join(''));
+  print(fields.map(([name, value]) => `${name.padEnd(width)}\t: ${coloured(value, value)}\n`).join(''));
+}
+
+/** Colours come last, for they have no width. */
+function coloured(cell: string, shown: string): string {
+  const colour = statusColour(cell);
+  return colour ? paint(process.stdout, colour, shown) : shown;
 }
 
 function sentence(header: string): string {

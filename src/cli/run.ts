@@ -2,49 +2,66 @@
  * `skiff run`: a site in the foreground, from its documents to its end.
  */
 import type { ApiStatus } from '../api/messages.ts';
+import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
 import { SkiffError } from '../errors.ts';
+import { RecentLog } from '../health/recent-log.ts';
+import { ServiceManager } from '../health/service-manager.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
 import type { ReadDocument } from '../site/read.ts';
 import { startRouterThread } from '../site/router.ts';
+import { selfCheck } from '../site/self-check.ts';
 import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
 import { version } from '../version.ts';
-import { command, dataOption, usageError } from './command.ts';
+import { command } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 
 /** What the contract gives for ending, less what is left to do after the router. */
 const drainMs = 4_500;
 /** An offline command holds the database for less than this. */
 const lockWaitMs = 500;
+/** What is kept of the log in memory, for `skiff debug dump`. */
+const recentRecords = 1_000;
 
 export const run = command({
-  usage: 'skiff run [--data DIR] [--apply FILE|DIR]… [--log-format json|pretty]',
   description: `Runs the site in the foreground, from the documents it has stored. Events go to stdout, one JSON line each; the
 first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get up to 5 s to finish.`,
   options: {
-    apply: { type: 'string', multiple: true, value: 'FILE|DIR', help: 'documents to add or change first' },
-    claim: { type: 'string', value: 'FILE', help: 'not supported yet' },
-    identity: { type: 'string', value: 'FILE', help: 'not supported yet' },
-    'log-format': { type: 'string', value: 'FORMAT', help: 'pretty (as it is without this) or json' },
-    data: dataOption,
+    apply: {
+      type: 'string',
+      multiple: true,
+      value: 'FILE|DIR',
+      completion: 'file',
+      help: 'documents to add or change first',
+    },
+    claim: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    identity: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    'log-format': {
+      type: 'string',
+      value: 'FORMAT',
+      choices: ['pretty', 'json'],
+      default: 'pretty',
+      help: 'how a line of the log looks',
+    },
   },
-  async run({ data, apply = [], claim, identity, 'log-format': logFormat = 'pretty' }, positionals) {
-    if (positionals.length) throw usageError(`unexpected argument "${positionals[0]}"`, 'See skiff run --help');
-    if (logFormat !== 'json' && logFormat !== 'pretty') {
-      throw usageError(`log format is not valid: value ${logFormat} not allowed`, 'Use json or pretty');
-    }
+  examples: [
+    { for: 'a site with what a directory declares', command: 'skiff run --apply /etc/skiff' },
+    { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2' },
+  ],
+  async run({ data, apply, claim, identity, 'log-format': logFormat }) {
     for (const [option, value] of Object.entries({ claim, identity })) {
       if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
     }
-    setLogSink(stderrSink(logFormat));
+    const recent = new RecentLog(recentRecords);
+    setLogSink(recent.before(stderrSink(logFormat)));
     const directory = dataDirectory(data);
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
     const documents = apply.length ? await read(apply) : [];
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents);
+    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents, recent);
   },
 });
 
@@ -54,7 +71,7 @@ async function read(files: string[]): Promise<ReadDocument[]> {
 }
 
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, documents: ReadDocument[]): Promise<void> {
+async function serve(store: Store, documents: ReadDocument[], recent: RecentLog): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -71,11 +88,13 @@ async function serve(store: Store, documents: ReadDocument[]): Promise<void> {
     };
     const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
     if (documents.length) site.documents.apply(documents, 'local');
-    const server = await ApiServer.listen(socketPath(store.directory), { site, status: statusOf(site, store) });
+    const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, store, recent));
+    const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
-      await Promise.race([announce(site), end.promise]);
+      await Promise.race([announce(site, manager), end.promise]);
       await end.promise;
     } finally {
+      void manager.stopping();
       await server.close();
       await site.stop(drainMs);
     }
@@ -86,8 +105,9 @@ async function serve(store: Store, documents: ReadDocument[]): Promise<void> {
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
-async function announce(site: Site): Promise<void> {
+async function announce(site: Site, manager: ServiceManager): Promise<void> {
   await site.start();
+  void manager.ready(site.facts.site ?? 'no site yet');
   emit({ event: 'ready', ...site.facts, pid: process.pid });
   site.subscribe((event) => {
     if (event.event === 'site') emit(event);
@@ -96,6 +116,19 @@ async function announce(site: Site): Promise<void> {
 
 function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
+}
+
+function contextOf(site: Site, store: Store, recent: RecentLog): ApiContext {
+  return {
+    site,
+    status: statusOf(site, store),
+    selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
+    log: () => recent.records,
+    backup: (passphrase) => {
+      const facts = { version, madeAt: new Date().toISOString(), site: site.facts.site };
+      return store.backup(passphrase, facts);
+    },
+  };
 }
 
 function statusOf(site: Site, store: Store): () => ApiStatus {

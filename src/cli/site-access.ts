@@ -10,11 +10,16 @@ import type { Kind, Reference } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
 
 export interface SiteAccess {
+  /** Whether there is a process behind it, and statuses that mean something. */
+  readonly running: boolean;
   list(kind: Kind, options: RenderOptions): Promise<RenderedDocument[]>;
   get(reference: Reference, options: RenderOptions): Promise<RenderedDocument>;
   export(options: RenderOptions): Promise<RenderedDocument[]>;
   apply(sources: Source[]): Promise<Change[]>;
+  redeem(sources: Source[]): Promise<Change[]>;
   delete(references: Reference[]): Promise<Change[]>;
+  /** Everything the site keeps, encrypted. */
+  backup(passphrase: string): Promise<Buffer>;
 }
 
 export interface AccessOptions {

@@ -2,38 +2,40 @@
  * `site status`, `link status`, `listener status`, `connector status`: what a running site says of itself.
  */
 import { ApiClient } from '../api/client.ts';
+import type { Kind } from '../site/resources.ts';
 import { columns } from './columns.ts';
-import { type Command, command, dataOption, outputOption, usageError } from './command.ts';
+import { type Command, command, outputOption } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
-import { formatOf, print, printDocument, printDocuments, printFields, printTable } from './output.ts';
+import { print, printDocument, printDocuments, printFields, printTable, warn } from './output.ts';
+import type { VerbKind } from './resources.ts';
 
-/** What is said when there are none, in Skupper's words. */
-const none = {
-  Site: 'There is no existing Skupper site resource',
-  Link: 'There are no link resources in the namespace',
-  Listener: 'No listeners found',
-  Connector: 'No connectors found',
-};
+export interface StatusDefinition {
+  kind: 'Link' | VerbKind;
+  noun: string;
+  /** What is said when there are none, in Skupper's words. */
+  none: string;
+}
 
-export function statusCommand(kind: keyof typeof none): Command {
-  const noun = kind.toLowerCase();
+export function statusCommand({ kind: name, noun, none }: StatusDefinition): Command {
+  const kind = name as Kind;
   return command({
-    usage: `skiff ${noun} status [NAME] [-o table|json|yaml] [--data DIR]`,
     description: `Shows the status of each ${noun}, or of one. The site has to be running.`,
-    options: { output: outputOption, data: dataOption },
-    async run({ output, data }, [name, ...rest]) {
-      const format = formatOf(output);
-      if (rest.length)
-        throw usageError('only one argument is allowed for this command', `Give one ${noun}, or none for all`);
+    arguments: [{ name: 'NAME', optional: true, completion: { kind }, help: `one ${noun}` }],
+    options: { output: outputOption },
+    examples: [
+      { for: `each ${noun}`, command: `skiff ${noun} status` },
+      { for: 'all there is to know', command: `skiff ${noun} status -o yaml` },
+    ],
+    async run({ output, data }, [one]) {
       const client = new ApiClient(dataDirectory(data));
       if (kind === 'Site') await printWarnings(client);
-      if (name !== undefined) {
-        const document = await client.get({ kind, name }, { showSecrets: false });
-        return format === 'table' ? printFields(columns[kind], document) : printDocument(document, format);
+      if (one !== undefined) {
+        const document = await client.get({ kind, name: one }, { showSecrets: false });
+        return output === 'table' ? printFields(columns[kind], document) : printDocument(document, output);
       }
       const documents = await client.list(kind, { showSecrets: false });
-      if (format !== 'table') return printDocuments(documents, format);
-      if (documents.length === 0) return print(`${none[kind]}\n`);
+      if (output !== 'table') return printDocuments(documents, output);
+      if (documents.length === 0) return print(`${none}\n`);
       return printTable(columns[kind], documents);
     },
   });
@@ -41,5 +43,5 @@ export function statusCommand(kind: keyof typeof none): Command {
 
 async function printWarnings(client: ApiClient): Promise<void> {
   const { warnings } = await client.status();
-  for (const { message, hint } of warnings) process.stderr.write(`warning: ${message}.${hint ? ` ${hint}.` : ''}\n`);
+  for (const { message, hint } of warnings) warn(message, hint);
 }

@@ -3,9 +3,9 @@ import { command } from './command.ts';
 import { print } from './output.ts';
 
 export const showVersion = command({
-  usage: 'skiff version',
   description: 'Shows the version.',
   options: {},
+  examples: [],
   async run() {
     print(`${version}\n`);
   },

@@ -1,8 +1,9 @@
 /** The accepting side: a listening socket, TLS with client certificates when it has credentials. */
 import net from 'node:net';
-import tls from 'node:tls';
+import type tls from 'node:tls';
 import { type ErrorFact, SkiffError } from '../errors.ts';
 import { hostPort, socketFailure } from './failure.ts';
+import { handshake, verification } from './handshake.ts';
 import { type PeerCertificate, peerCertificate } from './tls.ts';
 
 export interface Accepted {
@@ -30,7 +31,8 @@ export interface AcceptorOptions {
 
 export class Acceptor {
   readonly #options: AcceptorOptions;
-  readonly #handshakes = new Set<net.Socket>();
+  /** The ways to give up those that are under way. */
+  readonly #handshakes = new Set<() => void>();
   #server: net.Server | null = null;
 
   constructor(options: AcceptorOptions) {
@@ -58,13 +60,16 @@ export class Acceptor {
     });
   }
 
+  /** For handshakes from now on. */
+  set context(context: tls.SecureContext) {
+    this.#options.context = context;
+  }
+
   close(): void {
     this.#server?.close();
     this.#server = null;
-    const handshakes = [...this.#handshakes];
-    // Nobody is to be blamed for these.
+    for (const giveUp of this.#handshakes) giveUp();
     this.#handshakes.clear();
-    for (const socket of handshakes) socket.destroy();
   }
 
   #accept(raw: net.Socket): void {
@@ -74,51 +79,20 @@ export class Acceptor {
       this.#options.onSocket({ socket: raw, from, encrypted: false, certificate: null, unverified: null });
       return;
     }
-    const socket = new tls.TLSSocket(raw, {
-      isServer: true,
-      secureContext: context,
-      requestCert: true,
-      rejectUnauthorized: false,
-    });
-    this.#handshakes.add(socket);
-    const refuse = (error: SkiffError): void => {
-      clearTimeout(timer);
-      if (!this.#handshakes.delete(socket)) return;
-      socket.destroy();
-      raw.destroy();
-      this.#options.onRefused(error.toFact(), from);
-    };
-    const timer = setTimeout(
-      () => refuse(new SkiffError('timed-out', 'a client did not finish its TLS handshake')),
-      this.#options.handshakeTimeout,
+    const giveUp = handshake(
+      raw,
+      { context, clientCertificate: 'optional', timeout: this.#options.handshakeTimeout },
+      (socket) => {
+        this.#handshakes.delete(giveUp);
+        const unverified = verification(socket, 'A link needs tlsCredentials with a certificate the access trusts');
+        const certificate = peerCertificate(socket);
+        this.#options.onSocket({ socket, from, encrypted: true, certificate, unverified });
+      },
+      (error) => {
+        this.#handshakes.delete(giveUp);
+        this.#options.onRefused(error.toFact(), from);
+      },
     );
-    socket.on('error', (error) => refuse(handshakeFailure(error)));
-    socket.on('close', () => refuse(new SkiffError('connection-lost', 'a client left during its TLS handshake')));
-    // Node leaves errors of TLS to tls.Server, once the handshake is done; there is none here.
-    socket.on('_tlsError', (error: Error) => socket.destroy(error));
-    socket.once('secure', () => {
-      clearTimeout(timer);
-      if (!this.#handshakes.delete(socket)) return;
-      const unverified = verification(socket);
-      const certificate = peerCertificate(socket);
-      this.#options.onSocket({ socket, from, encrypted: true, certificate, unverified });
-    });
+    this.#handshakes.add(giveUp);
   }
-}
-
-function handshakeFailure(error: Error): SkiffError {
-  return socketFailure(error, 'a client');
-}
-
-/** OpenSSL's verdict on the client's certificate; Node leaves acting on it to whoever wraps the socket. */
-function verification(socket: tls.TLSSocket): SkiffError | null {
-  // Asked first: without a certificate the verdict is that of one whose issuer is not known.
-  if (!socket.getPeerX509Certificate()) {
-    return new SkiffError('no-certificate', 'the client showed no certificate', {
-      hint: 'A link needs tlsCredentials with a certificate of the CA that the access trusts',
-    });
-  }
-  const handle = (socket as unknown as { ssl: { verifyError(): NodeJS.ErrnoException | null } }).ssl;
-  const error = handle.verifyError();
-  return error ? socketFailure(error, 'the client') : null;
 }

@@ -3,6 +3,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { SkiffError } from '../errors.ts';
 import { hostPort, socketFailure } from './failure.ts';
+import { type HttpProxy, openTunnel } from './proxy.ts';
 import { checkHost } from './tls.ts';
 
 export interface DialOptions {
@@ -10,8 +11,10 @@ export interface DialOptions {
   port: number;
   /** null: plain TCP. */
   context: tls.SecureContext | null;
-  /** Milliseconds until the connection, TLS included, must stand. */
+  /** Milliseconds until the connection, TLS and a proxy's tunnel included, must stand. */
   timeout: number;
+  /** Absent: the host is reached directly. */
+  proxy?: HttpProxy;
 }
 
 /**
@@ -23,48 +26,77 @@ export function dial(
   onConnect: (socket: net.Socket) => void,
   onFailure: (error: SkiffError) => void,
 ): () => void {
-  const { host, port, context } = options;
+  const { host, port, context, proxy } = options;
   const where = hostPort(host, port);
-  const socket = context ? connectTls(host, port, context) : net.connect({ host, port, noDelay: true });
-  const finish = (): void => {
+  let given = false;
+  const giveUp = (): void => {
+    given = true;
     clearTimeout(timer);
-    socket.off('error', failed);
-    socket.off('close', closed);
+    for (const socket of sockets) socket.on('error', () => {}).destroy();
   };
   const fail = (error: SkiffError): void => {
-    finish();
-    socket.on('error', () => {});
-    socket.destroy();
+    if (given) return;
+    giveUp();
     onFailure(error);
   };
-  const failed = (error: Error): void => fail(socketFailure(error, where));
-  const closed = (): void => fail(new SkiffError('connection-lost', `${where}: closed while connecting`));
   const timer = setTimeout(
     () => fail(new SkiffError('timed-out', `${where}: no connection within ${options.timeout} ms`)),
     options.timeout,
   );
-  socket.on('error', failed);
-  socket.on('close', closed);
-  socket.once(context ? 'secureConnect' : 'connect', () => {
-    finish();
-    onConnect(socket);
-  });
-  return () => {
-    finish();
-    socket.on('error', () => {});
-    socket.destroy();
+  /** The socket, and the one of TCP below it where that was there first. */
+  const sockets: net.Socket[] = [];
+  /** Watches over a socket until the event that says it stands. */
+  const watch = (socket: net.Socket, name: string, event: string, then: () => void): void => {
+    sockets.push(socket);
+    const failed = (error: Error): void => fail(socketFailure(error, name));
+    const closed = (): void => fail(new SkiffError('connection-lost', `${name}: closed while connecting`));
+    socket.on('error', failed);
+    socket.on('close', closed);
+    socket.once(event, () => {
+      if (given) return;
+      socket.off('error', failed);
+      socket.off('close', closed);
+      then();
+    });
   };
+  const succeed = (socket: net.Socket): void => {
+    given = true;
+    clearTimeout(timer);
+    onConnect(socket);
+  };
+  const direct = { host, port, noDelay: true };
+  if (!proxy) {
+    const socket = context ? connectTls(direct, host, context) : net.connect(direct);
+    watch(socket, where, context ? 'secureConnect' : 'connect', () => succeed(socket));
+    return giveUp;
+  }
+  const raw = net.connect({ host: proxy.host, port: proxy.port, noDelay: true });
+  watch(raw, `the proxy ${hostPort(proxy.host, proxy.port)}`, 'tunnel', () => {
+    if (!context) {
+      succeed(raw);
+      raw.resume();
+      return;
+    }
+    // From here on its errors are reported by the socket of TLS.
+    raw.on('error', () => {});
+    const socket = connectTls({ socket: raw }, host, context);
+    watch(socket, where, 'secureConnect', () => succeed(socket));
+  });
+  raw.once('connect', () => openTunnel(raw, options, proxy, () => raw.emit('tunnel'), fail));
+  return giveUp;
 }
 
-function connectTls(host: string, port: number, context: tls.SecureContext): tls.TLSSocket {
+function connectTls(
+  way: { socket: net.Socket } | { host: string; port: number; noDelay: boolean },
+  host: string,
+  context: tls.SecureContext,
+): tls.TLSSocket {
   return tls.connect({
-    host,
-    port,
+    ...way,
     secureContext: context,
     ...(net.isIP(host) ? {} : { servername: host }),
     checkServerIdentity: (_name, certificate) => checkHost(host, certificate),
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
-    noDelay: true,
   } as tls.ConnectionOptions);
 }

@@ -91,18 +91,26 @@ const UNTRUSTED = new Set([
 
 /** The error for a failed socket operation on `where` (`host:port`, or whatever names the place). */
 export function socketFailure(error: unknown, where: string): SkiffError {
-  const code = (error as NodeJS.ErrnoException)?.code ?? '';
+  const code = codeOf(error);
   const known = BY_CODE[code] ?? (UNTRUSTED.has(code) ? untrusted(code) : undefined);
   if (known) {
     const options = known.hint === undefined ? { cause: error } : { hint: known.hint, cause: error };
     return new SkiffError(known.code, `${where}: ${known.message}`, options);
   }
   if (code.startsWith('ERR_SSL_')) {
-    const reason = (error as { reason?: string }).reason ?? code.slice('ERR_SSL_'.length).toLowerCase();
+    const reason =
+      (error as { reason?: string }).reason ?? code.slice('ERR_SSL_'.length).toLowerCase().replaceAll('_', ' ');
     return new SkiffError('tls-failed', `${where}: the TLS handshake failed (${reason})`, { cause: error });
   }
   const message = error instanceof Error ? error.message : String(error);
   return new SkiffError(code === '' ? 'socket-failed' : code.toLowerCase(), `${where}: ${message}`, { cause: error });
+}
+
+/** A write that waits for the handshake fails with EPROTO, and only its message has OpenSSL's reason. */
+function codeOf(error: unknown): string {
+  const { code = '', message = '' } = (error ?? {}) as NodeJS.ErrnoException;
+  const reason = code === 'EPROTO' ? /:SSL routines:[^:]*:([^:]+):/.exec(message)?.[1] : undefined;
+  return reason ? `ERR_SSL_${reason.toUpperCase().replaceAll(' ', '_')}` : code;
 }
 
 function untrusted(code: string): Wording {
@@ -127,6 +135,8 @@ const PERMANENT = new Set([
   'no-certificate',
   'certificate-refused',
   'authentication-failed',
+  'proxy-authentication',
+  'proxy-refused',
 ]);
 
 /** `host:port`, with brackets around an IPv6 address, and mapped IPv4 addresses as what they are. */

@@ -1,5 +1,6 @@
 /** Ending a TCP connection at once, so that the peer sees it was cut. */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { discard } from './reading.ts';
 
 /**
@@ -9,14 +10,34 @@ import { discard } from './reading.ts';
 export function reset(socket: Socket): void {
   if (socket.destroyed) return;
   if (socket.connecting) {
+    parentOf(socket)?.destroy();
     socket.destroy();
     return;
   }
   if (!socket.writableEnded || socket.writableFinished || socket.writableLength > 0) {
-    socket.resetAndDestroy();
+    cut(socket);
     return;
   }
   discard(socket);
-  socket.once('finish', () => socket.resetAndDestroy());
+  socket.once('finish', () => cut(socket));
   socket.once('error', () => socket.destroy());
+}
+
+function cut(socket: Socket): void {
+  const parent = parentOf(socket);
+  if (!parent) {
+    socket.resetAndDestroy();
+    return;
+  }
+  // Not within an event of TLS itself: Node would go on with what is no more, and the process with it.
+  discard(socket);
+  setImmediate(() => {
+    parent.resetAndDestroy();
+    socket.destroy();
+  });
+}
+
+/** The TCP socket below one of TLS: only that can be reset. */
+function parentOf(socket: Socket): Socket | null {
+  return socket instanceof TLSSocket ? ((socket as unknown as { _parent?: Socket })._parent ?? null) : null;
 }

@@ -1,12 +1,9 @@
 /**
  * A site's certificate authority and what it issues: the same certificates as Skupper makes, so that either may stand
- * for the other. Keys come from node:crypto; node-forge puts the certificates together, and is loaded when the first
- * one is needed.
+ * for the other.
  */
-import { createPrivateKey, generateKeyPair, randomBytes, X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
+import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto';
 import { promisify } from 'node:util';
-import type forge from 'node-forge';
 import { SkiffError } from '../errors.ts';
 
 /** PEM texts, as in a Secret of type kubernetes.io/tls. */
@@ -21,149 +18,91 @@ export interface IssueOptions {
   commonName: string;
   /** The names and addresses by which others reach whoever shows this certificate. */
   hosts?: string[];
+  /** Alternative names that say what a certificate is for. */
+  uris?: string[];
+  /** Five years if not said. */
+  validDays?: number;
 }
-
-type Forge = typeof forge;
 
 const keyBits = 2048;
 /** CAs and what they issue live equally long, as Skupper's do. */
-const validDays = 5 * 365;
+const fiveYears = 5 * 365;
 const dayMs = 24 * 60 * 60 * 1_000;
-
-/** What an alternative name is, by its number in X.509. */
-const dnsName = 2;
-const ipAddress = 7;
-
-/** Good at either end of a link. */
-const bothEnds = { name: 'extKeyUsage', serverAuth: true, clientAuth: true };
+/** A certificate is good at once for whoever's clock is behind by no more than this. */
+const clockSkewMs = 60 * 60 * 1_000;
 
 export class Authority {
   /** PEM. */
   readonly certificate: string;
-  /** PEM, PKCS#1: Skupper reads a CA's key in no other form. */
+  /** PEM, PKCS#1 for an RSA key: Skupper reads a CA's key in no other form. */
   readonly key: string;
-  readonly #library: Forge;
-  readonly #issuer: forge.pki.Certificate;
+  readonly #privateKey: KeyObject;
   readonly #now: () => number;
 
-  private constructor(library: Forge, certificate: string, key: string, now: () => number) {
+  private constructor(certificate: string, privateKey: KeyObject, now: () => number) {
     this.certificate = certificate;
-    this.key = key;
-    this.#library = library;
-    this.#issuer = library.pki.certificateFromPem(certificate);
+    this.key = exported(privateKey);
+    this.#privateKey = privateKey;
     this.#now = now;
   }
 
   /** A new CA with a key of its own. */
   static async create(commonName: string, now: () => number = Date.now): Promise<Authority> {
-    const library = await load();
-    const { publicKey, key } = await newKeyPair();
-    const certificate = blank(library, publicKey, now());
-    certificate.setSubject(nameOf(library, commonName));
-    certificate.setIssuer(nameOf(library, commonName));
-    certificate.setExtensions([
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, keyCertSign: true, critical: true },
-      bothEnds,
-      { name: 'subjectKeyIdentifier' },
-    ]);
-    return new Authority(library, sign(library, certificate, key), key, now);
+    const { makeCertificate } = await import('./x509.ts');
+    const { publicKey, privateKey } = await newKeyPair();
+    const fields = { commonName, publicKey, ...validity(now(), fiveYears), ca: true };
+    const certificate = makeCertificate(fields, { key: privateKey, certificate: null });
+    return new Authority(certificate, privateKey, now);
   }
 
   /** The CA that was kept as these PEM texts; throws when they do not make one. */
   static async from(certificate: string, key: string, now: () => number = Date.now): Promise<Authority> {
-    const usable = usableKey(certificate, key, now());
-    return new Authority(await load(), certificate, usable, now);
+    return new Authority(certificate, usableKey(certificate, key, now()), now);
   }
 
   /** A certificate, and a new key that it is for. */
-  async issue({ commonName, hosts = [] }: IssueOptions): Promise<Credentials> {
-    const library = this.#library;
-    const { publicKey, key } = await newKeyPair();
-    const certificate = blank(library, publicKey, this.#now());
-    certificate.setSubject(nameOf(library, commonName));
-    certificate.setIssuer(subjectOf(library, this.#issuer));
-    // A Skupper router looks for an IP address among the DNS names, everybody else among the IP addresses.
-    const altNames = [
-      ...hosts.map((host) => ({ type: dnsName, value: host })),
-      ...hosts.filter((host) => isIP(host)).map((host) => ({ type: ipAddress, ip: host })),
-    ];
-    certificate.setExtensions([
-      { name: 'basicConstraints', cA: false, critical: true },
-      { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
-      bothEnds,
-      ...keyIdentifierOf(library, this.#issuer),
-      ...(altNames.length > 0 ? [{ name: 'subjectAltName', altNames }] : []),
-    ]);
-    return { ca: this.certificate, certificate: sign(library, certificate, this.key), key };
+  async issue(options: IssueOptions): Promise<Credentials> {
+    const { publicKey, privateKey } = await newKeyPair();
+    const certificate = await this.certify(publicKey, options);
+    return { ca: this.certificate, certificate, key: exported(privateKey) };
+  }
+
+  /** A certificate for somebody else's key, in PEM. */
+  async certify(publicKey: KeyObject, { validDays = fiveYears, ...options }: IssueOptions): Promise<string> {
+    const { makeCertificate } = await import('./x509.ts');
+    const fields = { ...options, publicKey, ...validity(this.#now(), validDays), ca: false };
+    return makeCertificate(fields, { key: this.#privateKey, certificate: this.certificate });
+  }
+
+  /** Another CA's certificate signed by this one: who trusts this one trusts the other, too. */
+  async vouchFor(other: Authority): Promise<string> {
+    const { makeCertificate } = await import('./x509.ts');
+    const { subject, validToDate } = new X509Certificate(this.certificate);
+    const commonName = new X509Certificate(other.certificate).subject.replace(/^CN=/, '') || subject;
+    const publicKey = createPublicKey(other.#privateKey);
+    const fields = { commonName, publicKey, ...validity(this.#now(), fiveYears), ca: true };
+    // Nobody is vouched for longer than one is believed.
+    const notAfter = Math.min(fields.notAfter, validToDate.getTime());
+    return makeCertificate({ ...fields, notAfter }, { key: this.#privateKey, certificate: this.certificate });
   }
 }
 
-async function load(): Promise<Forge> {
-  return (await import('node-forge')).default;
+function validity(now: number, days: number): { notBefore: number; notAfter: number } {
+  return { notBefore: now - clockSkewMs, notAfter: now + days * dayMs };
 }
 
-async function newKeyPair(): Promise<{ publicKey: string; key: string }> {
-  const pair = await promisify(generateKeyPair)('rsa', {
-    modulusLength: keyBits,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  });
-  return { publicKey: pair.publicKey, key: pair.privateKey };
+/** RSA for the sake of Skupper; made in another thread of the system, where it holds up nobody. */
+async function newKeyPair(): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
+  return promisify(generateKeyPair)('rsa', { modulusLength: keyBits });
 }
 
-function blank(library: Forge, publicKey: string, now: number): forge.pki.Certificate {
-  const certificate = library.pki.createCertificate();
-  certificate.publicKey = library.pki.publicKeyFromPem(publicKey);
-  certificate.serialNumber = newSerial();
-  certificate.validity.notBefore = new Date(now);
-  certificate.validity.notAfter = new Date(now + validDays * dayMs);
-  return certificate;
+function exported(key: KeyObject): string {
+  const type = key.asymmetricKeyType === 'rsa' ? 'pkcs1' : 'pkcs8';
+  return key.export({ type, format: 'pem' } as { type: 'pkcs8'; format: 'pem' }).toString();
 }
 
-/** 16 octets, of which the first says that the number is positive and has no octet too many, as DER demands. */
-function newSerial(): string {
-  const octets = randomBytes(16);
-  octets[0] = (octets[0] & 0x3f) | 0x40;
-  return octets.toString('hex');
-}
-
-function sign(library: Forge, certificate: forge.pki.Certificate, key: string): string {
-  certificate.sign(library.pki.privateKeyFromPem(key), library.md.sha256.create());
-  return pem(library.pki.certificateToPem(certificate));
-}
-
-/** As OpenSSL and Go write it. */
-function pem(text: string): string {
-  return text.replaceAll('\r\n', '\n');
-}
-
-function nameOf(library: Forge, commonName: string): forge.pki.CertificateField[] {
-  // The types of node-forge take the class for one of another list.
-  const valueTagClass = library.asn1.Type.UTF8 as number as forge.asn1.Class;
-  return [{ name: 'commonName', value: commonName, valueTagClass }];
-}
-
-/** In the very octets of the CA's certificate: Go compares them so. */
-function subjectOf(library: Forge, { subject }: forge.pki.Certificate): forge.pki.CertificateField[] {
-  const { UTF8 } = library.asn1.Type;
-  return subject.attributes.map((attribute) =>
-    // node-forge encodes what it writes but does not decode what it reads.
-    Number(attribute.valueTagClass) === UTF8
-      ? { ...attribute, value: library.util.decodeUtf8(attribute.value as string) }
-      : attribute,
-  );
-}
-
-/** Tells apart CAs of one name, of which there are many: each Skupper site calls its own alike. */
-function keyIdentifierOf(library: Forge, issuer: forge.pki.Certificate): object[] {
-  const extension = issuer.getExtension('subjectKeyIdentifier') as { subjectKeyIdentifier?: string } | undefined;
-  if (!extension?.subjectKeyIdentifier) return [];
-  return [{ name: 'authorityKeyIdentifier', keyIdentifier: library.util.hexToBytes(extension.subjectKeyIdentifier) }];
-}
-
-/** The key in the form it is used in, once it is known to be the CA's. */
-function usableKey(certificate: string, key: string, now: number): string {
+/** The key, once it is known to be the CA's. */
+function usableKey(certificate: string, key: string, now: number): KeyObject {
   const unusable = (reason: string, hint: string, cause?: unknown) =>
     new SkiffError('ca-unusable', `the CA cannot issue certificates: ${reason}`, { hint, cause });
   const read = <T>(what: string, parse: () => T): T => {
@@ -176,12 +115,14 @@ function usableKey(certificate: string, key: string, now: number): string {
   const own = read('its certificate', () => new X509Certificate(certificate));
   const privateKey = read('its key', () => createPrivateKey(key));
   if (!own.ca) throw unusable('its certificate is not that of a CA', 'Give the certificate of a CA');
-  if (privateKey.asymmetricKeyType !== 'rsa') throw unusable('its key is not an RSA key', 'Give a CA with an RSA key');
+  if (privateKey.asymmetricKeyType !== 'rsa' && privateKey.asymmetricKeyType !== 'ec') {
+    throw unusable('its key is neither an RSA nor an EC key', 'Give a CA with an RSA key');
+  }
   if (!own.checkPrivateKey(privateKey)) {
     throw unusable('its key does not belong to its certificate', 'Give the two that were made together');
   }
   if (now > own.validToDate.getTime()) {
     throw unusable(`its certificate expired (${own.validTo})`, 'Make a new CA, and check the clock of this machine');
   }
-  return privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
+  return privateKey;
 }

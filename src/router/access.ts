@@ -1,5 +1,6 @@
 /** A port that takes AMQP connections: one role of a RouterAccess. It says in its state who came, and who was refused. */
 import type { Socket } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import { Connection } from '../amqp/connection.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Open } from '../amqp/performatives.ts';
@@ -14,25 +15,30 @@ import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
 import { Peer } from './peer.ts';
 import type { AccessConfig, AccessState, PeerState } from './protocol.ts';
+import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
 const RETRY_EVERY = 5_000;
-const HANDSHAKE_TIMEOUT = 10_000;
+/** Long lines that lose packets need more than one try for each part of it. */
+const HANDSHAKE_TIMEOUT = 20_000;
 /** Refusals kept in the state, one for each cause and host. */
 const MAX_REFUSALS = 20;
 
 interface Live {
   connection: Connection;
+  /** Of the client's certificate. */
+  fingerprint: string | null;
   state: PeerState | null;
 }
 
 export class Access {
-  readonly config: AccessConfig;
+  config: AccessConfig;
   readonly #router: Router;
   readonly #ids: ContainerIds;
   readonly #report: (state: AccessState) => void;
-  readonly #recordId: string;
+  /** Of a port for routers. */
+  readonly #record: OwnRecord | null;
   readonly #live = new Map<Peer, Live>();
   readonly #refusals: AccessState['refusals'] = [];
   #acceptor: Acceptor | null = null;
@@ -47,7 +53,8 @@ export class Access {
     this.#router = router;
     this.#ids = ids;
     this.#report = report;
-    this.#recordId = router.nextRecordId();
+    const { name, role } = config;
+    this.#record = role === 'normal' ? null : router.records.add('ROUTER_ACCESS', { name, role, linkCount: 0 });
   }
 
   /** Tries to open the port; resolves either way. A port that is taken is tried again until it is free. */
@@ -79,9 +86,34 @@ export class Access {
     this.#changed();
   }
 
+  /** Takes up new credentials without disturbing who is connected; false: what else changed takes a new port. */
+  update(config: AccessConfig): boolean {
+    const { tls, name } = config;
+    if (!tls || !this.config.tls || !isDeepStrictEqual({ ...config, tls: null }, { ...this.config, tls: null })) {
+      return false;
+    }
+    try {
+      if (this.#acceptor) this.#acceptor.context = secureContext(tls, name);
+    } catch {
+      return false;
+    }
+    this.config = config;
+    this.#changed();
+    return true;
+  }
+
+  /** Cuts off whoever came with a certificate that has been revoked since. */
+  cutRevoked(): void {
+    for (const { connection, fingerprint } of this.#live.values()) {
+      if (fingerprint === null || !this.#router.revoked.has(fingerprint)) continue;
+      connection.close(new AmqpError(Condition.unauthorizedAccess, 'the certificate has been revoked'));
+    }
+  }
+
   /** Accepts nothing more, and closes what was accepted. */
   close(): void {
     this.#closed = true;
+    this.#record?.end();
     if (this.#retry) clearTimeout(this.#retry);
     this.#acceptor?.close();
     for (const { connection } of this.#live.values()) {
@@ -98,16 +130,23 @@ export class Access {
     const external = this.config.tls !== null;
     const sasl = new SaslServer(external ? 'EXTERNAL' : 'ANONYMOUS', { optional: !external, refusal });
     const peer = this.#newPeer(accepted);
-    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId: this.#recordId });
+    const patient = this.config.role !== 'normal';
+    const accessId = this.#record?.identity;
+    const options = connectionOptions(this.#router, { hostname: null, sasl, accessId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
-    this.#live.set(peer, { connection, state: null });
+    this.#live.set(peer, { connection, fingerprint: accepted.certificate?.fingerprint ?? null, state: null });
   }
 
   /** Why this client is not let in, from its certificate alone. */
   #refusalOf(accepted: Accepted): SkiffError | null {
     if (!this.config.tls) return null;
     if (accepted.unverified) return accepted.unverified;
+    const fingerprint = accepted.certificate?.fingerprint ?? '';
+    if (this.#router.revoked.has(fingerprint)) {
+      const message = `the certificate ${fingerprint.slice(0, 16)}… has been revoked`;
+      return new SkiffError('certificate-revoked', message, { hint: 'Give the site another certificate or token' });
+    }
     const device = accepted.certificate?.deviceId;
     if (device && this.config.role === 'inter-router') {
       return new SkiffError(
@@ -134,7 +173,9 @@ export class Access {
     }
     return new EdgePeer(this.#router, {
       onOpened: (peer, open) => {
-        this.#ids.claim(open.containerId, peer, accepted.certificate, (refusal) => {
+        const { certificate } = accepted;
+        const instance = property(open, 'skiff.instance');
+        this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal) => {
           if (refusal) {
             this.#refused({ code: 'container-id', message: refusal.message }, accepted.from);
             peer.connection.refuse(refusal);
@@ -222,6 +263,7 @@ export class Access {
   #changed(): void {
     if (this.#closed) return;
     const peers = [...this.#live.values()].flatMap((live) => (live.state ? [live.state] : []));
+    this.#record?.count({ linkCount: peers.length });
     this.#report({
       kind: 'access',
       name: this.config.name,

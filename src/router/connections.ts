@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { int, symbol, type Writable, type WritableMap } from '../amqp/codec.ts';
 import type { ConnectionOptions } from '../amqp/connection.ts';
 import type { Sasl } from '../amqp/sasl.ts';
+import { FEED_PROPERTY, FEED_VERSION } from './records/feed.ts';
 import type { Router } from './router.ts';
 
 /** Octets of our largest frame: four TLS records. What goes out keeps to what the peer takes. */
@@ -16,7 +17,11 @@ const SESSION_WINDOW = 512;
  */
 export const SHARED_SESSION_WINDOW = 0x2000;
 const IDLE_TIMEOUT = 16_000;
+/** The longest silence that a router may ask us to bear. */
+const MOST_IDLE_TIMEOUT = 600_000;
 const OPEN_TIMEOUT = 15_000;
+/** Who accepts does not know yet how long the line is: over a satellite, five round trips may take their time. */
+const ACCEPT_TIMEOUT = 20_000;
 const STALL_TIMEOUT = 120_000;
 /** The annotations that skupper-router calls version 2. */
 const ANNOTATIONS_VERSION = 2;
@@ -30,28 +35,36 @@ export interface ConnectionPurpose {
   /** The host we dial; null when we accept. */
   hostname: string | null;
   sasl: Sasl | null;
-  /** The record id of the access that accepts, by which the peer's link record names us. */
-  accessId?: string;
+  /** The record id of the access that accepts routers, by which the peer's link record names us. */
+  accessId?: string | undefined;
+  /** Milliseconds, where it is not the usual. */
+  idleTimeout?: number;
+  /** A router that dials knows its line: one that is patient is met with the same patience. */
+  patient?: boolean;
 }
 
 export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
+  const { idleTimeout = IDLE_TIMEOUT } = purpose;
   const properties: [string, Writable][] = [
     ['product', 'skiff'],
     ['version', router.identity.version],
     ['qd.conn-id', int(++connectionCount)],
     ['qd.annotations-version', int(ANNOTATIONS_VERSION)],
   ];
-  if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId]);
+  if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId], [FEED_PROPERTY, FEED_VERSION]);
   properties.push(['skiff.site-id', router.identity.siteId], ['skiff.site-name', router.identity.siteName]);
+  // For whom we dial only: others that accept us could pose as us with it.
+  if (purpose.hostname !== null) properties.push(['skiff.instance', router.instance]);
   return {
     containerId: router.id,
     hostname: purpose.hostname,
     maxFrameSize: MAX_FRAME,
     channelMax: CHANNEL_MAX,
     sessionWindow: SESSION_WINDOW,
-    idleTimeout: IDLE_TIMEOUT,
-    openTimeout: OPEN_TIMEOUT,
-    stallTimeout: STALL_TIMEOUT,
+    idleTimeout,
+    mostIdleTimeout: purpose.patient ? MOST_IDLE_TIMEOUT : idleTimeout,
+    openTimeout: purpose.hostname === null ? ACCEPT_TIMEOUT : Math.max(OPEN_TIMEOUT, idleTimeout),
+    stallTimeout: Math.max(STALL_TIMEOUT, idleTimeout),
     capabilities: CAPABILITIES,
     properties: new Map(properties.map(([key, value]) => [symbol(key), value])) as WritableMap,
     sasl: purpose.sasl,

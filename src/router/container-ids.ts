@@ -15,6 +15,8 @@ const LOOK_EVERY = 250;
 
 interface Claim {
   fingerprint: string | null;
+  /** The process at the other end, when it says which. */
+  instance: string | null;
   peer: EdgePeer | null;
   lostAt: number;
 }
@@ -31,7 +33,7 @@ export class ContainerIds {
   claim(
     id: string,
     peer: EdgePeer,
-    certificate: PeerCertificate | null,
+    { certificate, instance }: { certificate: PeerCertificate | null; instance: string | null },
     decide: (refusal: AmqpError | null) => void,
   ): void {
     const device = certificate?.deviceId;
@@ -43,13 +45,19 @@ export class ContainerIds {
     }
     const fingerprint = certificate?.fingerprint ?? null;
     const held = this.#claims.get(id);
+    // A second connection of one process takes over from its first, which drains: with a renewed certificate, say.
+    if (held && instance !== null && held.instance === instance) {
+      this.#claims.set(id, { fingerprint, instance, peer, lostAt: 0 });
+      decide(null);
+      return;
+    }
     if (held && held.fingerprint !== fingerprint && !device && this.#holds(held)) {
       decide(new AmqpError(Condition.unauthorizedAccess, `the container-id ${id} is in use with another certificate`));
       return;
     }
     const other = held?.peer;
     if (!other || other.connection.closed) {
-      this.#claims.set(id, { fingerprint, peer, lostAt: 0 });
+      this.#claims.set(id, { fingerprint, instance, peer, lostAt: 0 });
       decide(null);
       return;
     }
@@ -64,7 +72,7 @@ export class ContainerIds {
         );
         return;
       }
-      this.#claims.set(id, { fingerprint, peer, lostAt: 0 });
+      this.#claims.set(id, { fingerprint, instance, peer, lostAt: 0 });
       other.connection.close(new AmqpError(Condition.connectionForced, `replaced by a newer connection of ${id}`));
       decide(null);
     });

@@ -13,6 +13,7 @@ import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { InboundLink } from './inbound.ts';
 import { Peer } from './peer.ts';
+import { FEED } from './records/feed.ts';
 import type { Router } from './router.ts';
 
 export const EDGE_DOWNLINK = 'qd.router-edge-downlink';
@@ -61,6 +62,8 @@ export class EdgePeer extends Peer {
       this.#attachDownlink(session, attach, address);
     } else if (address === ADDRESS_TRACKING) {
       this.#attachTracking(session, attach);
+    } else if (address === FEED) {
+      this.#attachFeed(session, attach);
     } else {
       this.acceptSubscription(session, attach);
     }
@@ -122,6 +125,11 @@ export class EdgePeer extends Peer {
       },
     });
     for (const link of this.#links) this.onReachability(link);
+  }
+
+  #attachFeed(session: Session, attach: Attach): void {
+    let end = (): void => {};
+    end = this.router.records.feed(this.acceptSender(session, attach, { onDetached: () => end() }));
   }
 
   #tell(key: string, reachable: boolean): void {

@@ -216,6 +216,8 @@ export class Multicast implements Sink {
     const whole = Buffer.concat(this.#parts);
     for (const consumer of [...this.#address.consumers]) {
       if (this.#arrival.via !== null && consumer.via === this.#arrival.via) continue;
+      // Nobody waits for a copy. Those for a consumer that takes none must not pile up.
+      if (consumer.outstanding >= MULTICAST_BACKLOG) continue;
       const copy: Arrival = {
         ...this.#arrival,
         first: new Chunk(whole, 0, whole.length),
@@ -234,8 +236,10 @@ export class Multicast implements Sink {
 
 /** Octets of a multicast message: it is held until it is whole, since each consumer takes it at its own pace. */
 const MULTICAST_LIMIT = 1024 * 1024;
+/** Messages in a consumer's hands with which it gets no further copies until it has taken some. */
+const MULTICAST_BACKLOG = 1_000;
 
-const DEAF: Source = { onOutcome: () => {}, onWritable: () => {} };
+export const DEAF: Source = { onOutcome: () => {}, onWritable: () => {} };
 
 /** Takes everything and drops it. */
 export const DISCARD: Sink = {

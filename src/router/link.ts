@@ -1,5 +1,7 @@
 /** An outgoing link: dials its endpoints in turn, with a back-off, and keeps one connection up. */
+import crypto from 'node:crypto';
 import type tls from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import { Connection } from '../amqp/connection.ts';
 import type { Open } from '../amqp/performatives.ts';
 import { SaslClient } from '../amqp/sasl.ts';
@@ -7,9 +9,11 @@ import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { dial } from '../net/dial.ts';
 import { hostPort, isPermanent } from '../net/failure.ts';
-import { secureContext } from '../net/tls.ts';
+import { describeCertificate, secureContext } from '../net/tls.ts';
 import { connectionOptions, prepare } from './connections.ts';
+import { LinkFacts } from './link-facts.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
+import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 import { Uplink } from './uplink.ts';
 
@@ -17,6 +21,12 @@ import { Uplink } from './uplink.ts';
 const BACKOFF_FIRST = 1_000;
 const BACKOFF_LAST = 60_000;
 const DIAL_TIMEOUT = 10_000;
+/** How long the way before stays open beside a new one, for word of what is reachable to come by that. */
+const SETTLE = 1_000;
+/** How often it is looked whether a connection that nothing new goes by is idle. */
+const DRAIN_EVERY = 500;
+/** How long a link goes on with the certificate before, until the new one is tried again. */
+const RETRY_NEW = 60_000;
 
 export interface LinkHooks {
   report(state: LinkState): void;
@@ -25,14 +35,25 @@ export interface LinkHooks {
 }
 
 export class Link {
-  readonly config: LinkConfig;
+  config: LinkConfig;
   readonly #router: Router;
   readonly #hooks: LinkHooks;
-  #context: tls.SecureContext | null = null;
+  readonly #facts = new LinkFacts(() => this.#set(this.#status));
+  readonly #record: OwnRecord;
+  #downCount = 0;
+  /** What to dial with, in turn: the certificate, and the one it renews. */
+  #identities: Identity[] = [];
+  /** What `#uplink` was connected with. */
+  #certificate: string | null = null;
+  /** Uplinks that another has taken over from, with what they still carry. */
+  readonly #leaving = new Set<Uplink>();
+  readonly #timers = new Set<NodeJS.Timeout>();
   /** The connection once it is open in both directions. */
   #uplink: Uplink | null = null;
   #connection: Connection | null = null;
   #giveUp: (() => void) | null = null;
+  /** Ends the attempt to take over from the uplink that stands, while there is one. */
+  #taking: (() => void) | null = null;
   #timer: NodeJS.Timeout | null = null;
   #next = 0;
   #attempts = 0;
@@ -47,6 +68,10 @@ export class Link {
     this.config = config;
     this.#router = router;
     this.#hooks = hooks;
+    const { name, role, cost, tls: material, proxy } = config;
+    const protocol = material ? 'amqps' : 'amqp';
+    const state = { status: 'down', downCount: 0, httpProxy: proxy ? 'yes' : 'no' };
+    this.#record = router.records.add('LINK', { name, role, cost, protocol, ...state });
   }
 
   /** The uplink that could be active; null while not connected. */
@@ -56,7 +81,8 @@ export class Link {
 
   start(): void {
     try {
-      this.#context = this.config.tls ? secureContext(this.config.tls, this.config.name) : null;
+      this.#identities = identitiesOf(this.config);
+      this.#facts.certificate = this.config.tls?.certificate ?? null;
     } catch (error) {
       // Nothing to dial with: another configuration is needed.
       this.#error = errorFact(error);
@@ -67,16 +93,48 @@ export class Link {
     this.#dial();
   }
 
+  /**
+   * Takes up another cost, and other credentials: with those a new connection is made, and the old one goes when its
+   * streams have ended. False: what else changed takes a new link.
+   */
+  update(config: LinkConfig): boolean {
+    const same = (a: LinkConfig, b: LinkConfig): boolean => isDeepStrictEqual(withoutLive(a), withoutLive(b));
+    if (!same(config, this.config) || !config.tls || !this.config.tls || this.#identities.length === 0) return false;
+    const renewed = !isDeepStrictEqual(config.tls, this.config.tls);
+    try {
+      this.#identities = identitiesOf(config);
+    } catch {
+      return false;
+    }
+    this.config = config;
+    this.#facts.certificate = config.tls.certificate ?? null;
+    this.#hooks.onUplinkChange();
+    if (!renewed) return true;
+    if (this.#uplink) this.#takeOver(0);
+    else if (this.#timer) {
+      clearTimeout(this.#timer);
+      this.#attempts = 0;
+      this.#dial();
+    }
+    return true;
+  }
+
   /** Closes the connection, if any, and dials no more. */
   close(): void {
     this.#closed = true;
+    this.#record.end();
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const uplink of this.#leaving) uplink.connection.close();
     if (this.#timer) clearTimeout(this.#timer);
     this.#giveUp?.();
+    this.#taking?.();
+    this.#facts.end();
     this.#connection?.close();
   }
 
   get connections(): Connection[] {
-    return this.#connection ? [this.#connection] : [];
+    const leaving = [...this.#leaving].map(({ connection }) => connection);
+    return this.#connection ? [this.#connection, ...leaving] : leaving;
   }
 
   /** Tells whether this link is the one that carries traffic. */
@@ -86,13 +144,15 @@ export class Link {
 
   #dial(): void {
     const endpoint = this.#endpoint();
+    const identity = this.#identities[this.#turn] as Identity;
+    this.#timer = null;
     this.#nextAttemptAt = null;
     this.#set('connecting');
     this.#giveUp = dial(
-      { ...endpoint, context: this.#context, timeout: DIAL_TIMEOUT },
+      { ...endpoint, ...this.#line(), context: identity.context },
       (socket) => {
         this.#giveUp = null;
-        this.#open(socket);
+        this.#connection = this.#open(socket, identity).connection;
       },
       (error) => {
         this.#giveUp = null;
@@ -106,29 +166,98 @@ export class Link {
     return endpoints[this.#next % endpoints.length] as { host: string; port: number };
   }
 
-  #open(socket: Parameters<typeof prepare>[0]): void {
+  /** How an endpoint is reached. */
+  #line(): { timeout: number; proxy?: NonNullable<LinkConfig['proxy']> } {
+    const { proxy, idleTimeout = 0 } = this.config;
+    // A line on which silence may last takes its time to connect, too.
+    const timeout = Math.max(DIAL_TIMEOUT, idleTimeout);
+    return { timeout, ...(proxy ? { proxy } : {}) };
+  }
+
+  /**
+   * A second connection beside the one that stands, with the new certificate. When it is open it carries what is new;
+   * the old one stays the way for what is under way. Until then nothing changes.
+   */
+  #takeOver(failures: number): void {
+    if (this.#closed || this.#taking || !this.#uplink) return;
+    const identity = this.#identities[0] as Identity;
+    if (identity.fingerprint === this.#certificate) return;
+    const again = (error: SkiffError): void => {
+      this.#taking = null;
+      log.warn('link', `${this.config.name}: the new certificate cannot be used yet: ${error.message}`, {
+        code: error.code,
+      });
+      this.#later(Math.min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** failures), () => this.#takeOver(failures + 1));
+    };
+    this.#taking = dial(
+      { ...this.#endpoint(), ...this.#line(), context: identity.context },
+      (socket) => {
+        const taking = this.#open(socket, identity, again);
+        this.#taking = () => taking.connection.close();
+      },
+      again,
+    );
+  }
+
+  /** The new uplink has word of what is reachable by now; the old one is used no more, and ends when nothing is left. */
+  #retire(uplink: Uplink): void {
+    this.#leaving.add(uplink);
+    this.#later(SETTLE, () => {
+      uplink.deactivate();
+      const look = (): void => {
+        if (!this.#leaving.has(uplink)) return;
+        if (uplink.connection.deliveryCount === 0) uplink.connection.close();
+        else this.#later(DRAIN_EVERY, look);
+      };
+      this.#later(DRAIN_EVERY, look);
+    });
+  }
+
+  #later(delay: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, delay);
+    this.#timers.add(timer);
+  }
+
+  #open(socket: Parameters<typeof prepare>[0], identity: Identity, onRefused?: (error: SkiffError) => void): Uplink {
     const uplink = new Uplink(this.#router, {
       onOpened: (_, open) => {
         // Who refuses us opens and closes in one go: a link is not up before that would have been read.
         setImmediate(() => {
-          if (!uplink.connection.closing) this.#onOpened(uplink, open);
+          if (!uplink.connection.closing) this.#onOpened(uplink, open, identity);
         });
       },
-      onGone: (_, error) => this.#onGone(uplink, error),
+      onGone: (_, error) => {
+        if (this.#leaving.delete(uplink)) return;
+        if (onRefused && this.#uplink !== uplink) onRefused(error ?? closedByPeer());
+        else this.#onGone(uplink, error);
+      },
     });
     const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
-    const options = connectionOptions(this.#router, { hostname: this.#endpoint().host, sasl });
+    const { idleTimeout } = this.config;
+    const purpose = { hostname: this.#endpoint().host, sasl, ...(idleTimeout ? { idleTimeout } : {}) };
+    const options = connectionOptions(this.#router, purpose);
     const connection = new Connection(prepare(socket), options, uplink);
     uplink.bindTo(connection);
-    this.#connection = connection;
+    return uplink;
   }
 
-  #onOpened(uplink: Uplink, open: Open): void {
+  #onOpened(uplink: Uplink, open: Open, identity: Identity): void {
     const read = (name: string): string | null => {
       const value = open.properties?.get(name);
       return typeof value === 'string' ? value : null;
     };
+    const before = this.#uplink;
+    this.#taking = null;
     this.#uplink = uplink;
+    this.#connection = uplink.connection;
+    this.#certificate = identity.fingerprint;
+    if (before) {
+      this.#facts.end();
+      this.#retire(before);
+    }
     this.#attempts = 0;
     this.#error = null;
     this.#peer = {
@@ -139,8 +268,14 @@ export class Link {
       siteId: read('skiff.site-id'),
       siteName: read('skiff.site-name'),
     };
+    const peer = this.#peer.accessId === null ? {} : { peer: this.#peer.accessId };
+    const upTime = Date.now() * 1000;
+    this.#record.set({ status: 'up', destPort: String(this.#endpoint().port), upTime, ...peer });
+    const newest = this.#identities[0]?.fingerprint ?? null;
+    if (newest !== this.#certificate) this.#later(RETRY_NEW, () => this.#takeOver(0));
     log.info('link', `${this.config.name} is connected to ${open.containerId}`, this.#endpoint());
     this.#hooks.onUplinkChange();
+    this.#facts.begin(uplink.connection);
     this.showActive();
   }
 
@@ -148,9 +283,16 @@ export class Link {
     this.#connection = null;
     const wasUp = this.#uplink === uplink;
     this.#uplink = null;
-    if (wasUp) this.#hooks.onUplinkChange();
+    this.#certificate = null;
+    this.#taking?.();
+    this.#taking = null;
+    this.#facts.end();
+    if (wasUp) {
+      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: ++this.#downCount });
+      this.#hooks.onUplinkChange();
+    }
     if (this.#closed) return;
-    this.#failed(error ?? new SkiffError('connection-closed', 'the peer closed the connection'));
+    this.#failed(error ?? closedByPeer());
   }
 
   /** Waits, then tries the next endpoint. */
@@ -164,10 +306,17 @@ export class Link {
     this.#attempts++;
     this.#next++;
     const permanent = isPermanent(fact.code) || fact.code.startsWith('amqp:');
-    const delay = this.#delay(permanent);
+    this.#facts.failed(fact, permanent);
+    // What is wrong with one certificate says nothing of the other.
+    const delay = this.#delay(permanent && this.#turn === 0);
     this.#nextAttemptAt = Date.now() + delay;
     this.#timer = setTimeout(() => this.#dial(), delay);
     this.#set(permanent ? 'refused' : 'waiting');
+  }
+
+  /** Which of the identities has its turn: each is tried at all endpoints. */
+  get #turn(): number {
+    return Math.floor(this.#attempts / this.config.endpoints.length) % this.#identities.length;
   }
 
   /** Every error names the place it is about. */
@@ -203,6 +352,35 @@ export class Link {
       error: this.#error,
       attempts: this.#attempts,
       nextAttemptAt: this.#nextAttemptAt,
+      facts: this.#facts.now,
+      certificate: this.#certificate,
     });
   }
+}
+
+/** What a link dials with. */
+interface Identity {
+  context: tls.SecureContext | null;
+  /** SHA-256 of the certificate. */
+  fingerprint: string | null;
+}
+
+function identitiesOf({ tls, fallback, name }: LinkConfig): Identity[] {
+  if (!tls) return [{ context: null, fingerprint: null }];
+  const materials = fallback ? [tls, fallback] : [tls];
+  return materials.map((material) => ({
+    context: secureContext(material, name),
+    fingerprint: material.certificate
+      ? describeCertificate(new crypto.X509Certificate(material.certificate)).fingerprint
+      : null,
+  }));
+}
+
+/** Of a configuration, what cannot change under a connection. */
+function withoutLive({ tls: _tls, fallback: _fallback, cost: _cost, ...rest }: LinkConfig): object {
+  return rest;
+}
+
+function closedByPeer(): SkiffError {
+  return new SkiffError('connection-closed', 'the peer closed the connection');
 }

@@ -4,6 +4,7 @@
  */
 import type { ErrorFact } from '../errors.ts';
 import type { LogRecord } from '../log.ts';
+import type { FlowRecord } from './records/encoding.ts';
 
 /** PEM texts. An access needs all three; a link may leave out certificate and key when the peer asks for none. */
 export interface TlsMaterial {
@@ -44,6 +45,23 @@ export interface LinkConfig {
   cost: number;
   /** null: plain TCP and SASL ANONYMOUS (Skupper's Link without tlsCredentials). */
   tls: TlsMaterial | null;
+  /** An HTTP proxy by which the endpoints are reached. */
+  proxy?: { host: string; port: number; username?: string; password?: string };
+  /** Milliseconds of silence after which the peer counts as gone, where it is not the usual. */
+  idleTimeout?: number;
+  /** What `tls` renews: tried in turn with it, until that has been seen to work. */
+  fallback?: TlsMaterial;
+}
+
+/** TLS that ends at a listener; it needs a certificate and a key. */
+export interface ListenerTls extends TlsMaterial {
+  /** Clients must show a certificate of the CA. */
+  requireClientCert: boolean;
+}
+
+/** TLS that begins at a connector. A certificate, if there is one, is shown to the server. */
+export interface ConnectorTls extends TlsMaterial {
+  verifyHostname: boolean;
 }
 
 export interface ListenerConfig {
@@ -52,6 +70,32 @@ export interface ListenerConfig {
   routingKey: string;
   host: string;
   port: number;
+  /** Absent: octets are passed on as they come, which may be TLS between the two ends. */
+  tls?: ListenerTls;
+}
+
+/** How a listener chooses among routing keys: the first that is reachable, or by weight among those that are. */
+export type Strategy = { priority: string[] } | { weighted: Record<string, number> };
+
+export interface MultiKeyListenerConfig {
+  kind: 'multiKeyListener';
+  name: string;
+  strategy: Strategy;
+  host: string;
+  port: number;
+  tls?: ListenerTls;
+}
+
+/** Whether a connector's server is there is asked every so often; times are in milliseconds. */
+export interface HealthCheckConfig {
+  type: 'tcp' | 'http';
+  /** What is asked for over HTTP. */
+  path: string;
+  interval: number;
+  timeout: number;
+  /** Results in a row after which it counts as down, and as up again. The very first decides by itself. */
+  failures: number;
+  successes: number;
 }
 
 export interface ConnectorConfig {
@@ -60,9 +104,12 @@ export interface ConnectorConfig {
   routingKey: string;
   host: string;
   port: number;
+  tls?: ConnectorTls;
+  /** While it fails, the routing key is not offered. */
+  healthCheck?: HealthCheckConfig;
 }
 
-export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | ConnectorConfig;
+export type PartConfig = AccessConfig | LinkConfig | ListenerConfig | MultiKeyListenerConfig | ConnectorConfig;
 export type PartKind = PartConfig['kind'];
 
 /** An AMQP connection that an access carries. */
@@ -119,6 +166,24 @@ export interface LinkState {
   /** Failed tries since it was last up. */
   attempts: number;
   nextAttemptAt: number | null;
+  facts: LinkFacts;
+  /** SHA-256 of the certificate that the connection was made with, hexadecimal; null while there is none. */
+  certificate: string | null;
+}
+
+/** Over all the connections of a link, since it began. */
+export interface LinkFacts {
+  /** As last measured on this connection; null before. */
+  roundTripMs: number | null;
+  octetsIn: number;
+  octetsOut: number;
+  /** Connections that stood, after the first. */
+  reconnects: number;
+  /** Kept when the link is up again. `permanent`: somebody has to mend something. `at`: epoch, ms. */
+  lastError: (ErrorFact & { class: 'permanent' | 'transient'; at: number }) | null;
+  /** Of this site's own certificate: epoch, ms; null when it shows none. */
+  certificateExpires: number | null;
+  certificateDaysLeft: number | null;
 }
 
 export interface ListenerState {
@@ -134,6 +199,13 @@ export interface ListenerState {
   connectionsTotal: number;
 }
 
+/** `matched`: at least one of the routing keys is reachable. */
+export interface MultiKeyListenerState extends Omit<ListenerState, 'kind'> {
+  kind: 'multiKeyListener';
+  /** The routing keys that are reachable, in the strategy's order. */
+  reachable: string[];
+}
+
 export interface ConnectorState {
   kind: 'connector';
   name: string;
@@ -141,9 +213,37 @@ export interface ConnectorState {
   connectionsTotal: number;
   /** The last failure to reach the server, kept until a connection succeeds. */
   error: ErrorFact | null;
+  /** What its health check says, if there is one; `healthy`: null before the first result. Since when: epoch, ms. */
+  health?: { healthy: boolean | null; since: number; error: ErrorFact | null };
 }
 
-export type PartState = AccessState | LinkState | ListenerState | ConnectorState;
+/** What a source of flow records says, such as a router: what statuses need of it. */
+export interface NetworkSource {
+  source: string;
+  records: FlowRecord[];
+}
+
+/** Sources of which something else is known than before, whole, and those that are gone. This router is one, too. */
+export interface NetworkChange {
+  put: NetworkSource[];
+  remove: string[];
+}
+
+export type PartState = AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;
+
+/** What a part carries. Whoever looks asks for it; nothing is sent by itself. */
+export interface Traffic {
+  kind: PartKind;
+  name: string;
+  /** A listener's clients, a connector's servers, an access's peers; 1 for a link that is connected. */
+  connections: number;
+  /**
+   * Octets that came from the other end of its sockets, and that went there: of a listener or connector since it was
+   * made, of a link or access those of the connections it has now.
+   */
+  octetsIn: number;
+  octetsOut: number;
+}
 
 /** Main thread → router thread. */
 export type RouterRequest =
@@ -154,6 +254,10 @@ export type RouterRequest =
    * touched. Answered by `applied` when every access and listener named has been tried once.
    */
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
+  /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
+  | { type: 'revoke'; fingerprints: string[] }
+  /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
+  | { type: 'measure'; seq: number }
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 
@@ -162,5 +266,8 @@ export type RouterEvent =
   | { type: 'applied'; seq: number }
   /** Parts whose state changed, whole; sent within 100 ms of the change. */
   | { type: 'states'; states: PartState[] }
+  /** At most once a second. */
+  | ({ type: 'network' } & NetworkChange)
+  | { type: 'traffic'; seq: number; parts: Traffic[] }
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

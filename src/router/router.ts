@@ -4,6 +4,7 @@ import type { RouterAnnotations } from '../amqp/message.ts';
 import { type Address, AddressTable, addressKey } from './addresses.ts';
 import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
 import type { RouterIdentity } from './protocol.ts';
+import { Records } from './records/records.ts';
 
 export class Router {
   readonly identity: RouterIdentity;
@@ -12,13 +13,19 @@ export class Router {
   readonly meshId: string | null;
   /** Five characters that begin every record id of this router (`xxxxx:N`): where peers send word of our streams. */
   readonly recordPrefix = randomName(5, ALPHANUMERIC);
+  /** Tells the connections of this process from those of another that poses as this router. */
+  readonly instance = randomBytes(16).toString('hex');
+  /** Fingerprints of certificates that are good no more. */
+  revoked: ReadonlySet<string> = new Set();
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;
+  readonly records: Records;
 
   constructor(identity: RouterIdentity) {
     this.identity = identity;
     this.meshId = identity.mode === 'edge' ? randomName(15) : null;
+    this.records = new Records(this);
   }
 
   get id(): string {

@@ -18,6 +18,7 @@ import { ADDRESS_TRACKING, EDGE_DOWNLINK, MESH_DISCOVERY } from './edge-peer.ts'
 import { InboundLink, LINK_CAPACITY } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
 import { Peer } from './peer.ts';
+import { FEED, FEED_PROPERTY, type FeedReader } from './records/feed.ts';
 import type { Router } from './router.ts';
 import { LINK_DETACH, linkName } from './streaming-links.ts';
 
@@ -46,6 +47,8 @@ export class Uplink extends Peer {
   #data: Session | null = null;
   #anonymous: LinkConsumer | null = null;
   #active = false;
+  #hasFeed = false;
+  #feed: FeedReader | null = null;
 
   constructor(router: Router, hooks: UplinkHooks) {
     super(router);
@@ -57,6 +60,7 @@ export class Uplink extends Peer {
   }
 
   protected override onOpened(open: Open): void {
+    this.#hasFeed = open.properties?.has(FEED_PROPERTY) ?? false;
     this.#hooks.onOpened(this, open);
   }
 
@@ -80,6 +84,8 @@ export class Uplink extends Peer {
     );
     this.#openDownlink(data);
     this.#openTracking(control);
+    if (this.#hasFeed) this.#openFeed(control);
+    else this.router.records.collect();
     this.#anonymous = new LinkConsumer(this, anonymous);
     this.router.uplink = this.#anonymous;
     for (const address of [...this.router.addresses.all()]) this.onAddressChange(address);
@@ -95,6 +101,8 @@ export class Uplink extends Peer {
       proxy.consumer = null;
     }
     this.#proxies.clear();
+    this.#feed?.close();
+    this.#feed = null;
     this.#control?.end();
     this.#data?.end();
   }
@@ -213,6 +221,17 @@ export class Uplink extends Peer {
       },
     );
     receiver.setCapacity(TRACKING_CREDIT);
+  }
+
+  /** What the hub knows of the network. */
+  #openFeed(session: Session): void {
+    this.#feed = this.router.records.readFeed();
+    const options = {
+      name: linkName(),
+      source: terminus(FEED, LINK_DETACH),
+      target: terminus(null, LINK_DETACH),
+    };
+    session.openReceiver(options, this.#feed).setCapacity(TRACKING_CREDIT);
   }
 
   /** Says which mesh this edge is in, once; the hub has no use for it unless edges link to each other. */

@@ -15,13 +15,23 @@ let parts: Parts | null = null;
 port.on('message', (request: RouterRequest) => {
   switch (request.type) {
     case 'start':
-      parts = new Parts(request.identity, (states) => send({ type: 'states', states }));
+      parts = new Parts(
+        request.identity,
+        (states) => send({ type: 'states', states }),
+        (change) => send({ type: 'network', ...change }),
+      );
       return;
     case 'apply': {
       const { seq } = request;
       void parts?.apply(request.put, request.remove).then(() => send({ type: 'applied', seq }));
       return;
     }
+    case 'revoke':
+      parts?.revoke(request.fingerprints);
+      return;
+    case 'measure':
+      send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
+      return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {
         send({ type: 'stopped' });

@@ -6,10 +6,11 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type ErrorFact, SkiffError } from '../errors.ts';
 import type { Store } from '../store/store.ts';
+import { derive } from './derived.ts';
 import { DocumentsError } from './problems.ts';
 import type { ReadDocument } from './read.ts';
 import { keyOf, type Origin, type Reference, type Resource, type ResourceKey } from './resources.ts';
-import { judgeSet } from './rules.ts';
+import { judgeChange, judgeSet } from './rules.ts';
 
 export interface Change extends Reference {
   action: 'added' | 'changed' | 'unchanged' | 'deleted';
@@ -53,21 +54,22 @@ export class Documents {
     return this.#resources.get(keyOf(reference));
   }
 
-  /** Adds and changes, all or none; nothing is taken away. */
-  apply(documents: ReadDocument[], origin: Origin): Change[] {
+  /** Adds and changes, all or none; nothing is taken away. `along` is written in the same step. */
+  apply(documents: ReadDocument[], origin: Origin, along: () => void = () => {}): Change[] {
     const result = new Map(this.#resources);
     const changes: Change[] = [];
     const problems: ErrorFact[] = [];
+    const places = new Map(documents.map((document) => [keyOf(document), document]));
     for (const document of documents) {
       const before = this.get(document);
       const after = this.#resourceOf(document, before, origin);
       const action = !before ? 'added' : after === before ? 'unchanged' : 'changed';
       if (before && before.origin !== origin && action !== 'unchanged') problems.push(ownedByOther(before));
+      problems.push(...judgeChange(before, after, places));
       result.set(keyOf(after), after);
       changes.push({ kind: document.kind, name: document.name, action });
     }
-    const places = new Map(documents.map((document) => [keyOf(document), document]));
-    problems.push(...judgeSet([...result.values()], places), ...this.#judgeIdentity(documents));
+    problems.push(...judgeSet(derive([...result.values()], []), places), ...this.#judgeIdentity(documents));
     if (problems.length) throw new DocumentsError(problems);
 
     const newSite = documents.find(({ kind }) => kind === 'Site');
@@ -77,6 +79,7 @@ export class Documents {
       for (const change of changes.filter(({ action }) => action !== 'unchanged')) {
         this.#store.documents.put(result.get(keyOf(change)) as Resource as never);
       }
+      along();
     });
     this.#resources = inOrder([...result.values()]);
     this.#siteId = siteId;

@@ -3,8 +3,12 @@
  * A field that does not act here is refused by name rather than kept in silence.
  */
 import { isIP } from 'node:net';
+import type { Json } from '../store/documents.ts';
+import { parseDuration } from './duration.ts';
 import type { Kind } from './resources.ts';
 import type { Check, Field, Fields } from './schema.ts';
+import { redacted } from './secret.ts';
+import { connectorSettings, linkSettings } from './settings.ts';
 
 export interface KindDefinition {
   kind: Kind;
@@ -40,14 +44,40 @@ const oneOf =
   (value) =>
     values.includes(value) ? undefined : `must be one of ${values.join(', ')}`;
 
+const isDuration: Check<string> = (value) =>
+  parseDuration(value) ? undefined : 'must be a duration such as 15m or 1h30m';
+
+const isHttps: Check<string> = (value) => (value.startsWith('https://') ? undefined : 'scheme must be https');
+
+const notRedacted: Check<string> = (value) =>
+  value === redacted ? 'is redacted; export it with --show-secrets' : undefined;
+
 const noSetting: Check<object> = (settings) => {
   const names = Object.keys(settings);
   return names.length ? `not supported yet: ${names.join(', ')}` : undefined;
 };
 
 const linkAccess: Check<string> = (value) => {
-  if (value === 'none') return undefined;
-  return value === 'default' ? `"default" ${notYet}; declare a RouterAccess` : `"${value}" ${kubernetesOnly}`;
+  return value === 'none' || value === 'default' ? undefined : `"${value}" ${kubernetesOnly}`;
+};
+
+const mostRoutingKeys = 256;
+
+const countOfKeys = (count: number): string | undefined => {
+  if (count === 0) return 'must not be empty';
+  return count > mostRoutingKeys ? `must have at most ${mostRoutingKeys} routing keys, not ${count}` : undefined;
+};
+
+const routingKeyList: Check<Json[]> = (keys) => {
+  if (keys.some((key) => key === '' || key === null)) return 'a routing key must not be empty';
+  const twice = keys.find((key, index) => keys.indexOf(key) !== index);
+  return twice === undefined ? countOfKeys(keys.length) : `"${twice}" is given twice`;
+};
+
+const weights: Check<Record<string, number>> = (keys) => {
+  if (Object.hasOwn(keys, '')) return 'a routing key must not be empty';
+  const light = Object.entries(keys).find(([, weight]) => weight <= 0);
+  return light ? `the weight of "${light[0]}" must be positive` : countOfKeys(Object.keys(keys).length);
 };
 
 const text: Field = { type: 'string' };
@@ -55,6 +85,8 @@ const settings: Field = { type: 'map', check: noSetting };
 const requiredText: Field = { type: 'string', required: true };
 const requiredHost: Field = { type: 'string', required: true, check: isHost };
 const port: Field = { type: 'integer', required: true, check: between(1, 65535) };
+// Accepted: it only tells what flow records are to show.
+const observer: Field = { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') };
 const tcpOnly: Field = { type: 'string', check: oneOf('tcp') };
 const podNames: Field = { type: 'boolean', refused: kubernetesOnly };
 
@@ -68,7 +100,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       edge: { type: 'boolean' },
       linkAccess: { type: 'string', check: linkAccess },
       ha: { type: 'boolean', refused: notYet },
-      defaultIssuer: { type: 'string', refused: notYet },
+      defaultIssuer: text,
       serviceAccount: { type: 'string', refused: kubernetesOnly },
       settings,
     },
@@ -94,8 +126,8 @@ export const kinds: Record<Kind, KindDefinition> = {
       tlsCredentials: text,
       bindHost: { type: 'string', check: isHost },
       subjectAlternativeNames: { type: 'list', items: { type: 'string', check: isHost } },
-      generateTlsCredentials: { type: 'boolean', refused: notYet },
-      issuer: { type: 'string', refused: notYet },
+      generateTlsCredentials: { type: 'boolean' },
+      issuer: text,
       accessType: { type: 'string', refused: kubernetesOnly },
       settings,
     },
@@ -121,7 +153,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       },
       tlsCredentials: text,
       cost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
-      settings,
+      settings: { type: 'map', check: linkSettings },
     },
   },
   Listener: {
@@ -134,10 +166,41 @@ export const kinds: Record<Kind, KindDefinition> = {
       host: requiredHost,
       port,
       type: tcpOnly,
-      // Accepted: it only tells what flow records are to show.
-      observer: { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') },
-      tlsCredentials: { type: 'string', refused: notYet },
+      observer,
+      tlsCredentials: text,
       exposePodsByName: podNames,
+      settings,
+    },
+  },
+  MultiKeyListener: {
+    kind: 'MultiKeyListener',
+    apiVersion: skupper,
+    names: ['multikeylistener', 'multikeylisteners', 'mkl'],
+    body: 'spec',
+    fields: {
+      host: requiredHost,
+      port,
+      strategy: {
+        type: 'object',
+        required: true,
+        fields: {
+          priority: {
+            type: 'object',
+            fields: {
+              routingKeys: { type: 'list', required: true, items: text, check: routingKeyList },
+            },
+          },
+          weighted: {
+            type: 'object',
+            fields: {
+              routingKeys: { type: 'number map', required: true, check: weights },
+            },
+          },
+        },
+      },
+      tlsCredentials: text,
+      requireClientCert: { type: 'boolean' },
+      observer,
       settings,
     },
   },
@@ -152,12 +215,64 @@ export const kinds: Record<Kind, KindDefinition> = {
       port,
       type: tcpOnly,
       selector: { type: 'string', refused: kubernetesOnly },
-      tlsCredentials: { type: 'string', refused: notYet },
-      useClientCert: { type: 'boolean', refused: notYet },
-      verifyHostname: { type: 'boolean', refused: notYet },
+      tlsCredentials: text,
+      useClientCert: { type: 'boolean' },
+      verifyHostname: { type: 'boolean' },
       includeNotReadyPods: podNames,
       exposePodsByName: podNames,
+      settings: { type: 'map', check: connectorSettings },
+    },
+  },
+  Certificate: {
+    kind: 'Certificate',
+    apiVersion: skupper,
+    names: ['certificate', 'certificates'],
+    body: 'spec',
+    fields: {
+      ca: { type: 'string', required: true, unless: 'signing' },
+      subject: requiredText,
+      hosts: { type: 'list', items: { type: 'string', check: isHost } },
+      client: { type: 'boolean' },
+      server: { type: 'boolean' },
+      signing: { type: 'boolean' },
       settings,
+    },
+  },
+  AccessGrant: {
+    kind: 'AccessGrant',
+    apiVersion: skupper,
+    names: ['accessgrant', 'accessgrants', 'gr'],
+    body: 'spec',
+    fields: {
+      redemptionsAllowed: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      expirationWindow: { type: 'string', check: isDuration },
+      code: { type: 'string', check: notRedacted },
+      issuer: text,
+      settings,
+    },
+  },
+  AccessToken: {
+    kind: 'AccessToken',
+    apiVersion: skupper,
+    names: ['accesstoken', 'accesstokens', 'to'],
+    body: 'spec',
+    fields: {
+      url: { type: 'string', required: true, check: isHttps },
+      code: { type: 'string', required: true, check: notRedacted },
+      ca: requiredText,
+      linkCost: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      settings,
+    },
+  },
+  EnrolmentService: {
+    kind: 'EnrolmentService',
+    apiVersion: skiff,
+    names: ['enrolmentservice', 'enrolmentservices'],
+    body: 'spec',
+    fields: {
+      bindHost: { type: 'string', check: isHost },
+      port: { type: 'integer', check: between(0, 65535) },
+      hosts: { type: 'list', items: { type: 'string', check: isHost } },
     },
   },
   Secret: {
@@ -176,9 +291,8 @@ export const kinds: Record<Kind, KindDefinition> = {
 
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
-  ...reasons(skupper, notYet, 'MultiKeyListener', 'AccessGrant', 'AccessToken', 'Certificate'),
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
-  ...reasons(skiff, notYet, 'EnrolmentService', 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
+  ...reasons(skiff, notYet, 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),
 };
 

@@ -2,10 +2,21 @@
  * Documents → what the router is to run: who it is, its parts, and the documents that cannot become parts and why.
  */
 import type { ErrorFact } from '../errors.ts';
-import type { PartConfig, PartKind, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import type {
+  ConnectorTls,
+  LinkConfig,
+  ListenerTls,
+  PartConfig,
+  PartKind,
+  RouterIdentity,
+  Strategy,
+  TlsMaterial,
+} from '../router/protocol.ts';
+import { credentialsName } from './derived.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
-import { tlsMaterial } from './secret.ts';
+import { proxyAddress, tlsMaterial } from './secret.ts';
+import { healthCheckOf, idleTimeoutOf, proxySecretOf } from './settings.ts';
 
 /** `kind/name` of a part. */
 export type PartKey = string;
@@ -31,6 +42,9 @@ export function partKey(part: { kind: PartKind; name: string }): PartKey {
   return `${part.kind}/${part.name}`;
 }
 
+/** The code of the obstacle that goes away by itself. */
+export const beingIssued = 'being-issued';
+
 /** What stands in a document's way; becomes the message of its condition. */
 class Obstacle extends Error {
   readonly fact: ErrorFact;
@@ -41,21 +55,36 @@ class Obstacle extends Error {
   }
 }
 
-export function makePlan(resources: Resource[], siteId: string | undefined, version: string): Plan {
+/** The AMQP container-id, the same for life. */
+export function routerId(siteName: string, siteId: string): string {
+  return `${siteName}-${siteId.slice(0, 8)}`;
+}
+
+/** What the site has issued to itself. */
+export interface Issued {
+  /** What the certificate of a Secret renews, until it has been used. */
+  previous(secret: string): TlsMaterial | undefined;
+  get(name: string): TlsMaterial | undefined;
+  /** Why there is none. */
+  problem(name: string): ErrorFact | undefined;
+}
+
+/** `resources`: the documents and what follows from them. */
+export function makePlan(resources: Resource[], siteId: string | undefined, version: string, issued: Issued): Plan {
   const site = resources.find((resource) => resource.kind === 'Site');
   if (!site || siteId === undefined) return nothing;
   const identity: RouterIdentity = {
-    id: `${site.name}-${siteId.slice(0, 8)}`,
+    id: routerId(site.name, siteId),
     mode: site.spec.edge ? 'edge' : 'interior',
     siteId,
     siteName: site.name,
     version,
   };
   const plan = emptyPlan(identity);
-  const secrets = new Map(resources.flatMap((r) => (r.kind === 'Secret' ? [[r.name, r] as const] : [])));
+  const keys = new KeyRing(resources, issued);
   for (const resource of resources) {
     try {
-      const parts = partsFrom(resource, identity, secrets);
+      const parts = partsFrom(resource, identity, keys);
       plan.partsOf.set(keyOf(resource), parts.map(partKey));
       for (const part of parts) {
         plan.parts.set(partKey(part), part);
@@ -69,41 +98,65 @@ export function makePlan(resources: Resource[], siteId: string | undefined, vers
   return plan;
 }
 
-type Secrets = ReadonlyMap<string, Resource<'Secret'>>;
-
-function partsFrom(resource: Resource, identity: RouterIdentity, secrets: Secrets): PartConfig[] {
+function partsFrom(resource: Resource, identity: RouterIdentity, keys: KeyRing): PartConfig[] {
   switch (resource.kind) {
     case 'RouterAccess':
-      return accessParts(resource, secrets);
+      return accessParts(resource, keys);
     case 'Link':
-      return [linkPart(resource, identity, secrets)];
+      return [linkPart(resource, identity, keys)];
     case 'Listener':
+      return [{ kind: 'listener', ...routed(resource), ...listenerTls(resource, keys) }];
+    case 'MultiKeyListener': {
+      const { host, port, strategy } = resource.spec;
+      const part = { name: resource.name, strategy: strategyOf(strategy), host, port };
+      return [{ kind: 'multiKeyListener', ...part, ...listenerTls(resource, keys) }];
+    }
     case 'Connector': {
-      const { routingKey, host, port } = resource.spec;
-      const kind = resource.kind === 'Listener' ? 'listener' : 'connector';
-      return [{ kind, name: resource.name, routingKey, host, port }];
+      const healthCheck = healthCheckOf(resource.spec.settings);
+      const part = { ...routed(resource), ...connectorTls(resource, keys) };
+      return [{ kind: 'connector', ...part, ...(healthCheck ? { healthCheck } : {}) }];
     }
     case 'Site':
+    case 'Certificate':
+    case 'AccessGrant':
+    case 'AccessToken':
+    case 'EnrolmentService':
     case 'Secret':
       return [];
   }
 }
 
-function accessParts(access: Resource<'RouterAccess'>, secrets: Secrets): PartConfig[] {
-  const { roles, tlsCredentials } = access.spec;
-  return roles.map((role) => {
-    // Without a name Skupper looks for credentials called like the RouterAccess; a local port may do without any.
-    const credentials = tlsCredentials ?? (role.name === 'normal' ? undefined : access.name);
-    const tls = credentials === undefined ? null : credentialsOf(secrets, credentials);
-    if (tls && !(tls.certificate && tls.key)) {
-      throw new Obstacle('incomplete-secret', `TLS credentials secret "${credentials}" has no tls.crt and tls.key`);
-    }
+function routed({ name, spec: { routingKey, host, port } }: Resource<'Listener' | 'Connector'>) {
+  return { name, routingKey, host, port };
+}
+
+function listenerTls({ spec }: Resource<'Listener' | 'MultiKeyListener'>, keys: KeyRing): { tls?: ListenerTls } {
+  if (spec.tlsCredentials === undefined) return {};
+  const requireClientCert = 'requireClientCert' in spec && spec.requireClientCert === true;
+  return { tls: { ...keyPairOf(keys, spec.tlsCredentials), requireClientCert } };
+}
+
+function connectorTls({ spec }: Resource<'Connector'>, keys: KeyRing): { tls?: ConnectorTls } {
+  const { tlsCredentials, useClientCert, verifyHostname = false } = spec;
+  if (tlsCredentials === undefined) return {};
+  const shown = useClientCert ? keyPairOf(keys, tlsCredentials) : { ca: keys.find(tlsCredentials).ca };
+  return { tls: { ...shown, verifyHostname } };
+}
+
+function strategyOf({ priority, weighted }: Resource<'MultiKeyListener'>['spec']['strategy']): Strategy {
+  return priority ? { priority: priority.routingKeys } : { weighted: weighted?.routingKeys ?? {} };
+}
+
+function accessParts(access: Resource<'RouterAccess'>, keys: KeyRing): PartConfig[] {
+  return access.spec.roles.map((role) => {
+    const credentials = credentialsName(access, role.name);
+    const tls = credentials === undefined ? null : keyPairOf(keys, credentials);
     const name = `${access.name}-${role.name}`;
     return { kind: 'access', name, role: role.name, host: hostOf(access, role), port: portOf(role), tls };
   });
 }
 
-function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Secrets): PartConfig {
+function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, keys: KeyRing): PartConfig {
   if (mode === 'interior') {
     throw new Obstacle(
       'not-supported',
@@ -119,18 +172,72 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, secrets: Sec
     const hint = `This is an ${mode} site: ask for an endpoint of a site that accepts ${role} links`;
     throw new Obstacle('no-endpoint', `no endpoint named "${role}"`, hint);
   }
-  const tls = link.spec.tlsCredentials === undefined ? null : credentialsOf(secrets, link.spec.tlsCredentials);
-  return { kind: 'link', name: link.name, role, endpoints, cost: link.spec.cost || 1, tls };
+  const { cost, settings, tlsCredentials } = link.spec;
+  const tls = tlsCredentials === undefined ? null : keys.find(tlsCredentials);
+  const fallback = keys.previous(tlsCredentials);
+  const [proxy, idleTimeout] = [proxyOf(keys, proxySecretOf(settings)), idleTimeoutOf(settings)];
+  const line = { ...(proxy ? { proxy } : {}), ...(idleTimeout ? { idleTimeout } : {}) };
+  const part = { kind: 'link', name: link.name, role, endpoints, cost: cost || 1, tls, ...line } as const;
+  return fallback ? { ...part, fallback } : part;
 }
 
-function credentialsOf(secrets: Secrets, name: string): TlsMaterial {
-  const secret = secrets.get(name);
+function proxyOf(keys: KeyRing, name: string | undefined): LinkConfig['proxy'] {
+  if (name === undefined) return undefined;
+  const secret = keys.secret(name);
   if (!secret) {
     throw new Obstacle(
       'secret-not-found',
-      `TLS credentials secret "${name}" not found`,
+      'Secret not found for proxy configuration',
       `Apply a Secret named "${name}"`,
     );
   }
-  return tlsMaterial(secret.spec);
+  const proxy = proxyAddress(secret.spec);
+  if (proxy) return proxy;
+  const hint = 'It has host and port, and username and password where the proxy asks for them';
+  throw new Obstacle('incomplete-secret', `the Secret "${name}" is no proxy configuration`, hint);
+}
+
+/** Credentials with a certificate of one's own. */
+function keyPairOf(keys: KeyRing, name: string): TlsMaterial {
+  const tls = keys.find(name);
+  if (tls.certificate && tls.key) return tls;
+  throw new Obstacle('incomplete-secret', `TLS credentials secret "${name}" has no tls.crt and tls.key`);
+}
+
+/** TLS credentials by name: what is supplied goes before what the site issues itself. */
+class KeyRing {
+  readonly #supplied: ReadonlyMap<string, Resource<'Secret'>>;
+  readonly #wanted: ReadonlySet<string>;
+  readonly #issued: Issued;
+
+  constructor(resources: Resource[], issued: Issued) {
+    this.#supplied = new Map(resources.flatMap((r) => (r.kind === 'Secret' ? [[r.name, r] as const] : [])));
+    this.#wanted = new Set(resources.filter(({ kind }) => kind === 'Certificate').map(({ name }) => name));
+    this.#issued = issued;
+  }
+
+  /** What is supplied, whatever it is for. */
+  secret(name: string): Resource<'Secret'> | undefined {
+    return this.#supplied.get(name);
+  }
+
+  previous(name: string | undefined): TlsMaterial | undefined {
+    return name === undefined ? undefined : this.#issued.previous(name);
+  }
+
+  find(name: string): TlsMaterial {
+    const secret = this.#supplied.get(name);
+    if (secret) {
+      const tls = tlsMaterial(secret.spec);
+      if (tls) return tls;
+      throw new Obstacle('incomplete-secret', `TLS credentials secret "${name}" has no ca.crt`);
+    }
+    const own = this.#issued.get(name);
+    if (own) return own;
+    const problem = this.#issued.problem(name);
+    if (problem) throw new Obstacle(problem.code, problem.message, problem.hint);
+    if (this.#wanted.has(name)) throw new Obstacle(beingIssued, `TLS credentials "${name}" are being issued`);
+    const hint = `Apply a Secret named "${name}"`;
+    throw new Obstacle('secret-not-found', `TLS credentials secret "${name}" not found`, hint);
+  }
 }

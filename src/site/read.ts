@@ -8,7 +8,14 @@ import type { JsonObject } from '../store/documents.ts';
 import { type KindDefinition, kinds, metadataFields, ownAnnotations, refusedKinds } from './kinds.ts';
 import { parseDocuments, type RawDocument } from './parse.ts';
 import { DocumentsError } from './problems.ts';
-import { type IncomingDocument, type Kind, keyOf, type Reference, type RouterAccessSpec } from './resources.ts';
+import {
+  type IncomingDocument,
+  type Kind,
+  keyOf,
+  type MultiKeyListenerSpec,
+  type Reference,
+  type RouterAccessSpec,
+} from './resources.ts';
 import { isObject, type Path, pathText, readObject } from './schema.ts';
 import { readSecret } from './secret.ts';
 import type { Source } from './sources.ts';
@@ -150,6 +157,16 @@ function judge(kind: Kind, spec: JsonObject, metadata: JsonObject, report: Repor
     report(['metadata', 'uid'], 'must be a UUID in lower case');
   }
   if (kind === 'RouterAccess') judgeAccess(spec as unknown as RouterAccessSpec, report);
+  if (kind === 'MultiKeyListener') judgeMultiKeyListener(spec as unknown as MultiKeyListenerSpec, report);
+}
+
+function judgeMultiKeyListener(spec: MultiKeyListenerSpec, report: Report): void {
+  const { strategy, requireClientCert, tlsCredentials } = spec;
+  if (requireClientCert && !tlsCredentials) report(['spec', 'requireClientCert'], 'needs tlsCredentials');
+  const given = [strategy.priority, strategy.weighted].filter(Boolean).length;
+  const path = ['spec', 'strategy'];
+  if (given === 0) report(path, 'either strategy.priority or strategy.weighted is required');
+  if (given === 2) report(path, 'only one of strategy.priority or strategy.weighted must be defined');
 }
 
 function judgeAccess(spec: RouterAccessSpec, report: Report): void {

@@ -3,7 +3,8 @@
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { PartState } from '../router/protocol.ts';
+import type { PartState, Traffic } from '../router/protocol.ts';
+import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { Router, type RouterHandlers, type RouterPort } from './router.ts';
 
@@ -14,11 +15,13 @@ export class Reconciler {
   readonly #startRouter: () => RouterPort;
   readonly #handlers: RouterHandlers;
   readonly states = new Map<PartKey, PartState>();
+  readonly network = new Network();
   #router: Router | null = null;
   #wanted: Plan = nothing;
   #current: Plan = nothing;
   #run: Promise<void> | null = null;
   #closed = false;
+  #revoked: string[] = [];
 
   constructor(startRouter: () => RouterPort, handlers: RouterHandlers) {
     this.#startRouter = startRouter;
@@ -37,6 +40,17 @@ export class Reconciler {
       this.#run = null;
     });
     return this.#run;
+  }
+
+  /** All certificates that are revoked, by their fingerprints. */
+  revoke(fingerprints: string[]): void {
+    this.#revoked = fingerprints;
+    this.#router?.revoke(fingerprints);
+  }
+
+  /** What the parts carry; nothing is carried where no router runs. */
+  async measure(): Promise<Traffic[]> {
+    return (await this.#router?.measure()) ?? [];
   }
 
   /** For good: nothing is started any more. */
@@ -64,8 +78,13 @@ export class Reconciler {
     if (!isDeepStrictEqual(plan.identity, this.#current.identity)) {
       await this.#stopRouter(replaceMs);
       this.states.clear();
+      this.network.clear();
       before = nothing.parts;
-      if (plan.identity && !this.#closed) this.#router = this.#newRouter(plan.identity);
+      if (plan.identity && !this.#closed) {
+        this.#router = this.#newRouter(plan.identity);
+        // Before anybody can come.
+        if (this.#revoked.length > 0) this.#router.revoke(this.#revoked);
+      }
     }
     const put = [...plan.parts].filter(([key, part]) => !isDeepStrictEqual(part, before.get(key)));
     const remove = [...before].filter(([key]) => !plan.parts.has(key));
@@ -83,6 +102,10 @@ export class Reconciler {
         const known = states.filter((state) => this.#wanted.parts.has(partKey(state)));
         for (const state of known) this.states.set(partKey(state), state);
         this.#handlers.onStates(known);
+      },
+      onNetwork: (change) => {
+        this.network.apply(change);
+        this.#handlers.onNetwork(change);
       },
       onFailure: (error) => this.#handlers.onFailure(error),
     });

@@ -57,12 +57,17 @@ export function render(
       generation: resource.generation,
       creationTimestamp: timestamp(resource.createdAt),
     },
-    ...(status ? { status } : {}),
+    ...(status ? { status: withoutCode({ ...status }, options.showSecrets) as RenderedDocument['status'] } : {}),
   };
 }
 
+/** The code of a token is as good as a key. */
+function withoutCode<T extends object>(fields: T, showSecrets: boolean): T {
+  return showSecrets || !('code' in fields) ? fields : { ...fields, code: redacted };
+}
+
 function renderBody(resource: Resource, { showSecrets }: RenderOptions): JsonObject {
-  if (resource.kind !== 'Secret') return { spec: { ...resource.spec } as JsonObject };
+  if (resource.kind !== 'Secret') return { spec: withoutCode({ ...resource.spec } as JsonObject, showSecrets) };
   const { type, data } = resource.spec;
   const hidden = Object.fromEntries(Object.keys(data).map((key) => [key, redacted]));
   return { ...(type === undefined ? {} : { type }), data: showSecrets ? data : hidden };

@@ -6,6 +6,7 @@ import type { JsonObject, Origin, StoredDocument } from '../store/documents.ts';
 export interface SiteSpec {
   edge?: boolean;
   linkAccess?: string;
+  defaultIssuer?: string;
 }
 
 export type RoleName = 'inter-router' | 'edge' | 'normal';
@@ -13,6 +14,9 @@ export type RoleName = 'inter-router' | 'edge' | 'normal';
 export interface RouterAccessSpec {
   roles: { name: RoleName; port?: number }[];
   tlsCredentials?: string;
+  issuer?: string;
+  /** Says nothing: off Kubernetes credentials that are not supplied are always issued. */
+  generateTlsCredentials?: boolean;
   bindHost?: string;
   subjectAlternativeNames?: string[];
 }
@@ -22,6 +26,7 @@ export interface LinkSpec {
   endpoints: { name: string; host: string; port: string; group?: string }[];
   tlsCredentials?: string;
   cost?: number;
+  settings?: Record<string, string>;
 }
 
 export interface ListenerSpec {
@@ -30,6 +35,20 @@ export interface ListenerSpec {
   port: number;
   type?: string;
   observer?: string;
+  tlsCredentials?: string;
+}
+
+export interface MultiKeyListenerSpec {
+  host: string;
+  port: number;
+  /** Exactly one of the two. */
+  strategy: {
+    priority?: { routingKeys: string[] };
+    weighted?: { routingKeys: Record<string, number> };
+  };
+  observer?: string;
+  tlsCredentials?: string;
+  requireClientCert?: boolean;
 }
 
 export interface ConnectorSpec {
@@ -37,6 +56,48 @@ export interface ConnectorSpec {
   host: string;
   port: number;
   type?: string;
+  tlsCredentials?: string;
+  /** Whether the server is shown the certificate of the credentials, or only judged by their CA. */
+  useClientCert?: boolean;
+  verifyHostname?: boolean;
+  settings?: Record<string, string>;
+}
+
+export interface CertificateSpec {
+  /** The name of the CA; none for a certificate that signs itself. */
+  ca?: string;
+  /** The common name. */
+  subject: string;
+  hosts?: string[];
+  client?: boolean;
+  server?: boolean;
+  /** Whether it is a CA. */
+  signing?: boolean;
+}
+
+export interface AccessGrantSpec {
+  /** 0: 1 */
+  redemptionsAllowed?: number;
+  /** As Go writes durations; 10 minutes if not said. */
+  expirationWindow?: string;
+  code?: string;
+  issuer?: string;
+}
+
+export interface AccessTokenSpec {
+  url: string;
+  code: string;
+  /** PEM */
+  ca: string;
+  linkCost?: number;
+}
+
+/** Where tokens are redeemed, and what else is done over HTTPS with those who are no part of the network yet. */
+export interface EnrolmentServiceSpec {
+  bindHost?: string;
+  port?: number;
+  /** How others reach it, the best first. */
+  hosts?: string[];
 }
 
 /** A Secret's own fields are not under `spec` in its document, but here they are. */
@@ -51,7 +112,12 @@ export interface Specs {
   RouterAccess: RouterAccessSpec;
   Link: LinkSpec;
   Listener: ListenerSpec;
+  MultiKeyListener: MultiKeyListenerSpec;
   Connector: ConnectorSpec;
+  Certificate: CertificateSpec;
+  AccessGrant: AccessGrantSpec;
+  AccessToken: AccessTokenSpec;
+  EnrolmentService: EnrolmentServiceSpec;
   Secret: SecretSpec;
 }
 

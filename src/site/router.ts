@@ -5,12 +5,14 @@ import { startWorker } from '../assets.ts';
 import { SkiffError } from '../errors.ts';
 import { forward } from '../log.ts';
 import type {
+  NetworkChange,
   PartConfig,
   PartKind,
   PartState,
   RouterEvent,
   RouterIdentity,
   RouterRequest,
+  Traffic,
 } from '../router/protocol.ts';
 
 /**
@@ -50,6 +52,7 @@ export function startRouterThread(): RouterPort {
 
 export interface RouterHandlers {
   onStates(states: PartState[]): void;
+  onNetwork(change: NetworkChange): void;
   /** The thread ended although nobody asked it to. */
   onFailure(error: SkiffError): void;
 }
@@ -58,6 +61,7 @@ export interface RouterHandlers {
 export class Router {
   readonly #port: RouterPort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
+  readonly #measuring = new Map<number, PromiseWithResolvers<Traffic[]>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
   #stopping = false;
@@ -80,6 +84,20 @@ export class Router {
     return answer.promise;
   }
 
+  /** All that are revoked, whenever there is one more. */
+  revoke(fingerprints: string[]): void {
+    this.#port.post({ type: 'revoke', fingerprints });
+  }
+
+  /** What each part carries; never settles while the thread hangs. */
+  measure(): Promise<Traffic[]> {
+    const seq = ++this.#seq;
+    const answer = Promise.withResolvers<Traffic[]>();
+    this.#measuring.set(seq, answer);
+    this.#port.post({ type: 'measure', seq });
+    return answer.promise;
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true;
     this.#port.post({ type: 'stop', withinMs });
@@ -99,6 +117,13 @@ export class Router {
       case 'states':
         if (!this.#stopping) handlers.onStates(event.states);
         break;
+      case 'network':
+        if (!this.#stopping) handlers.onNetwork(event);
+        break;
+      case 'traffic':
+        this.#measuring.get(event.seq)?.resolve(event.parts);
+        this.#measuring.delete(event.seq);
+        break;
       case 'log':
         forward(event.record);
         break;
@@ -112,6 +137,8 @@ export class Router {
     this.#stopped.resolve();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
+    for (const answer of this.#measuring.values()) answer.resolve([]);
+    this.#measuring.clear();
     if (this.#stopping) {
       // What was still being applied is of no interest to anybody any more.
       for (const answer of waiting) answer.resolve();

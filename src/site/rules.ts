@@ -23,6 +23,9 @@ export function hostOf(access: RouterAccess, role: Role): string {
   return access.spec.bindHost ?? (role.name === 'normal' ? '127.0.0.1' : '');
 }
 
+/** The port of tokens, when no EnrolmentService says another. */
+export const enrolmentPort = 9090;
+
 /** The problems of the set; only documents in `places` are blamed, for the others were accepted before. */
 export function judgeSet(documents: Resource[], places: Places): ErrorFact[] {
   const problems: ErrorFact[] = [];
@@ -36,7 +39,20 @@ export function judgeSet(documents: Resource[], places: Places): ErrorFact[] {
   };
   judgeSites(documents, places, blame);
   judgePorts(documents, places, blame);
+  const [service, ...others] = documents.filter(({ kind }) => kind === 'EnrolmentService');
+  for (const other of others) blame(other, ['metadata', 'name'], `there is one already ("${service.name}")`);
   return problems;
+}
+
+/** What a document may not become. */
+export function judgeChange(before: Resource | undefined, after: Resource, places: Places): ErrorFact[] {
+  if (before?.kind !== 'MultiKeyListener' || after.kind !== 'MultiKeyListener') return [];
+  const [was, is] = [before, after].map(({ spec }) => (spec.strategy.priority ? 'priority' : 'weighted'));
+  if (was === is) return [];
+  const place = places.get(keyOf(after))?.place(['spec', 'strategy']);
+  const message = `MultiKeyListener "${after.name}": strategy cannot be changed from ${was} to ${is}`;
+  const hint = 'Delete it first, or give the new one another name';
+  return [{ code: 'conflict', message: place ? `${message} (${place})` : message, hint }];
 }
 
 type Blame = (document: Resource, path: Path, complaint: string, hint?: string) => void;
@@ -85,7 +101,12 @@ function judgePorts(documents: Resource[], places: Places, blame: Blame): void {
 }
 
 function sockets(document: Resource): { host: string; port: number; path: Path }[] {
-  if (document.kind === 'Listener') return [{ ...document.spec, path: ['spec', 'port'] }];
+  if (document.kind === 'Listener' || document.kind === 'MultiKeyListener')
+    return [{ ...document.spec, path: ['spec', 'port'] }];
+  if (document.kind === 'EnrolmentService') {
+    const { bindHost = '', port = enrolmentPort } = document.spec;
+    return port === 0 ? [] : [{ host: bindHost, port, path: ['spec', 'port'] }];
+  }
   if (document.kind !== 'RouterAccess') return [];
   return document.spec.roles
     .map((role, index) => ({ host: hostOf(document, role), port: portOf(role), path: ['spec', 'roles', index] }))

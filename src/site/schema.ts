@@ -20,7 +20,9 @@ export type Field = Common &
     | { type: 'integer'; check?: Check<number> }
     | { type: 'boolean' }
     | { type: 'map'; check?: Check<JsonObject> }
-    | { type: 'list'; items: Field; notEmpty?: true }
+    /** Names and whole numbers. */
+    | { type: 'number map'; check?: Check<Record<string, number>> }
+    | { type: 'list'; items: Field; notEmpty?: true; check?: Check<Json[]> }
     | { type: 'object'; fields: Fields }
     /** A whole number or its text, kept as a text. */
     | { type: 'numeric string'; check?: Check<number> }
@@ -40,6 +42,7 @@ const typeNames: Record<Field['type'], string> = {
   integer: 'a whole number',
   boolean: 'true or false',
   map: 'a map of texts',
+  'number map': 'a map of whole numbers',
   list: 'a list',
   object: 'a map',
   'numeric string': 'a whole number in quotes',
@@ -102,8 +105,13 @@ function readValue(value: Json, field: Field, path: Path, report: Report): Json 
       return isObject(value) && Object.values(value).every((item) => typeof item === 'string')
         ? checked(value, field.check)
         : undefined;
+    case 'number map':
+      return isObject(value) && Object.values(value).every(Number.isSafeInteger)
+        ? checked(value as Record<string, number>, field.check)
+        : undefined;
     case 'list':
       if (!Array.isArray(value)) return undefined;
+      checked(value, field.check);
       if (field.notEmpty && value.length === 0) report(path, 'must not be empty');
       return value.flatMap((item, index) => readField(item, field.items, [...path, index], report) ?? []);
     case 'object':

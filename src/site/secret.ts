@@ -1,8 +1,8 @@
 /**
- * A Secret of TLS credentials: what must be in it, and whether it fits together.
+ * A Secret of TLS credentials, or of the way to a proxy: what must be in it, and whether it fits together.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import type { TlsMaterial } from '../router/protocol.ts';
+import type { LinkConfig, TlsMaterial } from '../router/protocol.ts';
 import type { JsonObject } from '../store/documents.ts';
 import type { SecretSpec } from './resources.ts';
 import type { Report } from './schema.ts';
@@ -30,7 +30,8 @@ export function readSecret(fields: JsonObject, report: Report): SecretSpec {
   if (
     Object.keys(data).length === Object.keys({ ...(fields.data as object), ...(fields.stringData as object) }).length
   ) {
-    checkCredentials(data, type, report);
+    if (type !== 'kubernetes.io/tls' && isProxy(data)) checkProxy(data, report);
+    else checkCredentials(data, type, report);
   }
   return { ...(type === undefined ? {} : { type }), data };
 }
@@ -52,7 +53,7 @@ function checkCredentials(data: Record<string, string>, type: string | undefined
 type Complain = (key: string, complaint: string) => void;
 
 function certificatesOf(base64: string, key: string, complain: Complain): X509Certificate[] {
-  const blocks = pem(base64).match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  const blocks = decoded(base64).match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) complain(key, 'holds no certificate in PEM form');
   try {
     return blocks.map((block) => new X509Certificate(block));
@@ -64,18 +65,47 @@ function certificatesOf(base64: string, key: string, complain: Complain): X509Ce
 
 function keyOf(base64: string, complain: Complain): KeyObject | undefined {
   try {
-    return createPrivateKey(pem(base64));
+    return createPrivateKey(decoded(base64));
   } catch (error) {
     complain(privateKey, `is no private key that can be read: ${(error as Error).message}`);
     return undefined;
   }
 }
 
-function pem(base64: string): string {
+function decoded(base64: string): string {
   return Buffer.from(base64, 'base64').toString('utf8');
 }
 
-export function tlsMaterial(spec: SecretSpec): TlsMaterial {
+/** Skupper's proxy configuration has these keys, and `username` and `password`. */
+function isProxy(data: Record<string, string>): boolean {
+  return data.host !== undefined || data.port !== undefined;
+}
+
+function checkProxy(data: Record<string, string>, report: Report): void {
+  const { host = '', port = '', username, password } = proxyTexts(data);
+  if (!/^[A-Za-z0-9.:_-]+$/.test(host)) report(['data', 'host'], 'must be a host name or an IP address');
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65535) {
+    report(['data', 'port'], 'must be a number from 1 to 65535');
+  }
+  if (username?.includes(':')) report(['data', 'username'], 'must not have a colon in it');
+  if (password && !username) report(['data', 'username'], 'is required where there is a password');
+}
+
+function proxyTexts(data: Record<string, string>): Record<string, string | undefined> {
+  const texts = ['host', 'port', 'username', 'password'].map((key) => [key, data[key] && decoded(data[key]).trim()]);
+  return Object.fromEntries(texts);
+}
+
+/** Where a proxy is and how it is asked; undefined when the Secret is for something else. */
+export function proxyAddress({ data }: SecretSpec): LinkConfig['proxy'] {
+  if (!isProxy(data)) return undefined;
+  const { host = '', port, username, password } = proxyTexts(data);
+  return { host, port: Number(port), ...(username ? { username } : {}), ...(password ? { password } : {}) };
+}
+
+/** undefined when the Secret is for something else. */
+export function tlsMaterial(spec: SecretSpec): TlsMaterial | undefined {
   const { [ca]: authority, [certificate]: own, [privateKey]: key } = spec.data;
-  return { ca: pem(authority), ...(own && key ? { certificate: pem(own), key: pem(key) } : {}) };
+  if (!authority) return undefined;
+  return { ca: decoded(authority), ...(own && key ? { certificate: decoded(own), key: decoded(key) } : {}) };
 }

@@ -3,26 +3,38 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { SkiffError } from '../errors.ts';
+import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { PartState, RouterIdentity } from '../router/protocol.ts';
+import type { PartState, RouterIdentity, TlsMaterial, Traffic } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
+import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
+import { Credentials } from './credentials.ts';
+import { derive, grantServer, issuerOf, localHosts, takesLinks } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
+import { Grants } from './grants.ts';
+import { type IssuedFact, IssuedToOthers } from './issued.ts';
+import { type Entrance, type LinkRequest, Links } from './links.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
+import { Redeemer, tokensAmong } from './redeemer.ts';
 import { type RenderedDocument, type RenderOptions, render, renderForExport } from './render.ts';
+import { Renewals } from './renewals.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
-import type { View } from './status.ts';
+import { tlsMaterial } from './secret.ts';
+import { endpointsOf, type View } from './status.ts';
 import { Statuses } from './statuses.ts';
+import { Tokens } from './tokens.ts';
 
 export interface SiteOptions {
   store: Store;
   version: string;
   startRouter: () => RouterPort;
   now: () => number;
+  /** How others reach this machine, the best first; its own addresses and name if not said. */
+  hosts?: () => string[];
   /** The router is gone: there is no way on for this process. */
   onFailure: (error: SkiffError) => void;
 }
@@ -39,6 +51,10 @@ export type SiteEvent =
 
 /** How long a change waits for the router to try it, so that a status read right after it tells the outcome. */
 const takeUpMs = 2_000;
+const upkeepEveryMs = 10 * 60_000;
+
+/** Kinds whose status depends on what is elsewhere in the network. */
+const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 'Link', 'Connector']);
 
 export class Site {
   readonly documents: Documents;
@@ -46,22 +62,91 @@ export class Site {
   readonly #reconciler: Reconciler;
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
+  readonly #credentials: Credentials;
+  readonly #authorities: Authorities;
+  readonly #links: Links;
+  readonly #grants: Grants;
+  readonly #redeemer: Redeemer;
+  readonly #renewals: Renewals;
+  readonly #issued: View['issued'];
+  readonly #issuedToOthers: IssuedToOthers;
+  #upkeepTimer: NodeJS.Timeout | null = null;
+  readonly #tokens: Tokens;
+  readonly #now: () => number;
+  readonly #localHosts: () => string[];
+  #hosts: string[] = [];
+  /** The documents, and what follows from them. */
+  #resources: Resource[] = [];
   #plan: Plan = nothing;
+  #measuring: Promise<Traffic[]> | null = null;
 
-  constructor({ store, version, startRouter, now, onFailure }: SiteOptions) {
+  constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
+    this.#now = now;
+    this.#localHosts = hosts;
+    const authorities = new Authorities(store, now);
+    this.#authorities = authorities;
+    this.#credentials = new Credentials(store, authorities, now);
+    this.#links = new Links({
+      store,
+      authorities,
+      now,
+      entrances: () => this.#entrances(),
+      documents: () => this.#resources,
+    });
+    this.#grants = new Grants({ store, now, links: this.#links, onChange: () => this.#refresh(this.#resources) });
+    this.#renewals = new Renewals({
+      store,
+      documents: this.documents,
+      now,
+      random: Math.random,
+      onRenewed: (changes) => void this.#changed(changes),
+    });
+    this.#issued = {
+      get: (name) => this.#credentials.get(name),
+      problem: (name) => this.#credentials.problem(name),
+      certificate: (name) => this.#credentials.certificate(name),
+      previous: (name) => this.#renewals.previous(name),
+    };
+    this.#redeemer = new Redeemer(store, this.documents, now, (...where) => this.#renewals.note(...where));
+    this.#issuedToOthers = new IssuedToOthers(store, now);
+    this.#tokens = new Tokens({
+      redeemer: this.#redeemer,
+      now,
+      onRedeemed: (changes) => void this.#changed(changes).then(() => this.#refresh(this.#resources)),
+      onChange: (token) => this.#refresh([token]),
+    });
     this.#version = version;
     this.#statuses = new Statuses(now);
-    this.#reconciler = new Reconciler(startRouter, { onStates: (states) => this.#onStates(states), onFailure });
+    this.#reconciler = new Reconciler(startRouter, {
+      onStates: (states) => this.#onStates(states),
+      onNetwork: () => this.#refresh(this.#resources.filter(({ kind }) => tellOfNetwork.has(kind))),
+      onFailure,
+    });
   }
 
   /** Done when every access and listener has been tried once. */
   async start(): Promise<void> {
+    this.#reconciler.revoke(this.#issuedToOthers.revoked());
     await this.#carryOut();
+    this.#upkeepTimer = setInterval(() => void this.upkeep(), upkeepEveryMs);
+    // What keeps a site running are its sockets.
+    this.#upkeepTimer.unref();
+    void this.upkeep();
+  }
+
+  /** Renews what is due: certificates that others gave, and its own. */
+  async upkeep(): Promise<void> {
+    await this.#renewals.renewDue();
+    this.#authorities.forget();
+    if (await this.#credentials.ensure(this.#resources)) await this.#carryOut();
+    this.#refresh(this.#resources);
   }
 
   async stop(withinMs: number): Promise<void> {
-    await this.#reconciler.stop(withinMs);
+    this.#tokens.close();
+    if (this.#upkeepTimer) clearInterval(this.#upkeepTimer);
+    await Promise.all([this.#grants.close(), this.#reconciler.stop(withinMs)]);
   }
 
   get facts(): SiteFacts {
@@ -81,19 +166,76 @@ export class Site {
   }
 
   list(kind: Kind, options: RenderOptions): RenderedDocument[] {
-    return this.documents
-      .all()
+    return this.#resources
       .filter((resource) => resource.kind === kind)
       .map((resource) => this.#render(resource, options));
   }
 
   get(reference: Reference, options: RenderOptions): RenderedDocument | undefined {
-    const resource = this.documents.get(reference);
+    const resource = this.#resources.find((each) => each.name === reference.name && each.kind === reference.kind);
     return resource && this.#render(resource, options);
   }
 
   export(options: RenderOptions): RenderedDocument[] {
     return this.documents.all().map((resource) => renderForExport(resource, this.documents.siteId, options));
+  }
+
+  /** Documents for another site to link to this one, with a certificate made for it alone. */
+  async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
+    if (!this.#plan.identity) throw new SkiffError('no-site', 'there is no active site', { hint: 'Apply a Site' });
+    return this.#links.generate(request);
+  }
+
+  /** The certificates that other sites have from this one. */
+  issued(): IssuedFact[] {
+    return this.#issuedToOthers.list();
+  }
+
+  /** Revokes certificates by name or fingerprint, for good; who is linked with one is cut off. */
+  revoke(words: string[]): IssuedFact[] {
+    const revoked = this.#issuedToOthers.revoke(words);
+    this.#reconciler.revoke(this.#issuedToOthers.revoked());
+    return revoked;
+  }
+
+  /** Puts a new CA in the place of one, or ends the time in which the old one is believed, too. */
+  async rollAuthority(name: string, finish: boolean): Promise<void> {
+    if (!finish) await this.#authorities.roll(name, this.#resources);
+    else if (!this.#authorities.forget(name)) {
+      throw new SkiffError('not-found', `there is no former CA ${name}`, { hint: 'Nothing was changed' });
+    }
+    await this.#carryOut();
+  }
+
+  /** Redeems tokens without keeping them; all of them, or none that cannot be. */
+  async redeem(tokens: ReadDocument[]): Promise<Change[]> {
+    const changes: Change[] = [];
+    for (const { name, spec } of tokensAmong(tokens)) {
+      changes.push(...(await this.#changed(await this.#redeemer.redeem({ name, spec }))));
+    }
+    return changes;
+  }
+
+  /** The RouterAccesses that take links, as far as they have credentials. */
+  #entrances(): Entrance[] {
+    const site = this.documents.site;
+    const view = this.#view();
+    return this.#resources.flatMap((access) => {
+      if (!site || access.kind !== 'RouterAccess' || !takesLinks(access)) return [];
+      const [part] = (this.#plan.partsOf.get(keyOf(access)) ?? []).map((key) => this.#plan.parts.get(key));
+      const tls = part?.kind === 'access' ? part.tls : null;
+      if (!tls?.certificate) return [];
+      const endpoints = endpointsOf(access, view).filter(({ name }) => name !== 'normal');
+      return [{ access, issuer: issuerOf(access, site), trust: tls.ca, certificate: tls.certificate, endpoints }];
+    });
+  }
+
+  /** What each document's part carries. All who ask at a time get one answer. */
+  traffic(): Promise<Traffic[]> {
+    this.#measuring ??= this.#reconciler.measure().finally(() => {
+      this.#measuring = null;
+    });
+    return this.#measuring;
   }
 
   /** Hands back the way to end it. */
@@ -122,35 +264,65 @@ export class Site {
 
   async #carryOut(): Promise<void> {
     const before = this.facts;
-    const resources = this.documents.all();
-    this.#plan = makePlan(resources, this.documents.siteId, this.#version);
-    this.#statuses.retain(resources);
-    this.#refresh(resources);
+    this.#hosts = this.#localHosts();
+    this.#resources = derive(this.documents.all(), this.#hosts);
+    const issued = this.#credentials.ensure(this.#resources);
+    // What needs no certificate does not wait for one.
+    await this.#takeUp();
+    if (await issued) await this.#takeUp();
+    await this.#grants.update(this.#resources, this.#grantCredentials());
+    if (this.#plan.identity) this.#tokens.update(this.#resources);
+    this.#refresh(this.#resources);
     const { facts } = this;
-    await this.#reconciler.update(this.#plan);
-    this.#refresh(this.documents.all());
     if (!isDeepStrictEqual(before, facts)) this.#emit({ event: 'site', ...facts });
   }
 
+  async #takeUp(): Promise<void> {
+    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#issued);
+    this.#statuses.retain(this.#resources);
+    this.#refresh(this.#resources);
+    await this.#reconciler.update(this.#plan);
+    this.#refresh(this.#resources);
+  }
+
+  /** What the server of tokens shows; an edge has none. */
+  #grantCredentials(): TlsMaterial | undefined {
+    if (this.#plan.identity?.mode !== 'interior') return undefined;
+    const secret = this.#resources.find(({ kind, name }) => kind === 'Secret' && name === grantServer);
+    return secret ? tlsMaterial((secret as Resource<'Secret'>).spec) : this.#credentials.get(grantServer);
+  }
+
   #onStates(states: PartState[]): void {
+    const links = states.filter((state) => state.kind === 'link');
+    if (this.#renewals.onLinks(links, this.#resources)) void this.#carryOut();
     const concerned = new Set(states.map((state) => this.#plan.ownerOf.get(partKey(state))));
     this.#refresh(
       // The Site's own status shows the endpoints of its accesses.
-      this.documents.all().filter((resource) => resource.kind === 'Site' || concerned.has(keyOf(resource))),
+      this.#resources.filter((resource) => resource.kind === 'Site' || concerned.has(keyOf(resource))),
     );
   }
 
   #refresh(resources: Resource[]): void {
-    const view: View = {
-      resources: this.documents.all(),
-      plan: this.#plan,
-      states: this.#reconciler.states,
-      running: isDeepStrictEqual(this.#reconciler.current.identity, this.#plan.identity),
-    };
+    const view = this.#view();
     for (const { kind, name } of this.#statuses.refresh(resources, view)) {
       const status = this.#statuses.get(keyOf({ kind, name }));
       if (status) this.#emit({ event: 'status', kind, name, status: status.status, message: status.message });
     }
+  }
+
+  #view(): View {
+    return {
+      resources: this.#resources,
+      plan: this.#plan,
+      states: this.#reconciler.states,
+      network: this.#reconciler.network.view,
+      running: isDeepStrictEqual(this.#reconciler.current.identity, this.#plan.identity),
+      issued: this.#issued,
+      grants: this.#grants,
+      tokens: this.#tokens,
+      hosts: this.#hosts,
+      now: this.#now(),
+    };
   }
 
   #emit(event: SiteEvent): void {

@@ -1,12 +1,24 @@
 /**
  * What the conditions of each kind of document are, given what the router says of its parts.
  */
-import { hostname } from 'node:os';
 import type { ErrorFact } from '../errors.ts';
-import type { AccessState, ConnectorState, LinkState, ListenerState, PartState } from '../router/protocol.ts';
+import type {
+  AccessState,
+  ConnectorState,
+  LinkFacts,
+  LinkState,
+  ListenerState,
+  MultiKeyListenerState,
+  PartState,
+  PeerState,
+} from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
+import type { StoredGrant } from '../store/grants.ts';
 import { type Finding, failed, met, pending, timestamp } from './conditions.ts';
-import type { PartKey, Plan } from './plan.ts';
+import { enrolmentHosts, grantServer, grantServerCa, hostsOf, siteCa } from './derived.ts';
+import { daysLeft, expirationOf } from './lifetime.ts';
+import type { NetworkView } from './network.ts';
+import { beingIssued, type Issued, type PartKey, type Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
 
 /** What there is to judge by. */
@@ -14,8 +26,25 @@ export interface View {
   resources: Resource[];
   plan: Plan;
   states: ReadonlyMap<PartKey, PartState>;
+  network: NetworkView;
   /** Whether the router has taken up the plan's identity. */
   running: boolean;
+  /** What the site has issued to itself. */
+  issued: Issued & { certificate(name: string): string | undefined };
+  /** What became of AccessGrants, and where they are redeemed. */
+  grants: {
+    get(name: string): StoredGrant | undefined;
+    port: number | null;
+    error: ErrorFact | null;
+  };
+  tokens: {
+    redeemed(token: Resource<'AccessToken'>): boolean;
+    trouble(name: string): { error: ErrorFact | null; nextAt: number | null } | undefined;
+  };
+  /** The names and addresses of this machine, the best first. */
+  hosts: string[];
+  /** Milliseconds since the epoch. */
+  now: number;
 }
 
 export interface Findings {
@@ -32,6 +61,9 @@ export function findingsOf(resource: Resource, view: View): Findings | undefined
   if (view.plan.identity === null)
     return { findings: [pending('Configured', 'No active site')], required, details: {} };
   const problem = view.plan.problems.get(keyOf(resource));
+  if (problem?.code === beingIssued) {
+    return { findings: [pending('Configured', problem.message)], required, details: {} };
+  }
   if (problem) {
     return { findings: [failed('Configured', problem.message)], required, details: { error: plain(problem) } };
   }
@@ -43,24 +75,39 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   RouterAccess: ['Configured', 'Resolved'],
   Link: ['Configured', 'Operational'],
   Listener: ['Configured', 'Matched'],
-  // Skupper requires Matched too. Who listens elsewhere is told by flow records, and there are none yet.
-  Connector: ['Configured'],
+  MultiKeyListener: ['Configured', 'Operational'],
+  Connector: ['Configured', 'Matched'],
+  Certificate: ['Issued'],
+  AccessGrant: ['Processed', 'Resolved'],
+  AccessToken: ['Redeemed'],
+  EnrolmentService: ['Configured'],
 };
 
-type Judgement = Omit<Findings, 'required'>;
+/** `required` where it differs from that of the kind. */
+type Judgement = Omit<Findings, 'required'> & Partial<Pick<Findings, 'required'>>;
 
 function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Judgement {
   switch (resource.kind) {
     case 'Site':
-      return judgeSite(view);
+      return judgeSite(resource, view);
     case 'RouterAccess':
       return judgeAccess(resource, view);
     case 'Link':
-      return judgeLink(stateOf<LinkState>(resource, view));
+      return judgeLink(resource, view);
     case 'Listener':
       return judgeListener(stateOf<ListenerState>(resource, view));
+    case 'MultiKeyListener':
+      return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
     case 'Connector':
-      return judgeConnector(stateOf<ConnectorState>(resource, view));
+      return judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network);
+    case 'Certificate':
+      return judgeCertificate(resource, view);
+    case 'AccessGrant':
+      return judgeGrant(resource, view);
+    case 'AccessToken':
+      return judgeToken(resource, view);
+    case 'EnrolmentService':
+      return judgeEnrolment(view);
   }
 }
 
@@ -72,17 +119,20 @@ function stateOf<T extends PartState>(resource: Resource, view: View): T | undef
   return statesOf<T>(resource, view)[0];
 }
 
-function judgeSite(view: View): Judgement {
+function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   const endpoints = view.resources.flatMap((resource) =>
-    resource.kind === 'RouterAccess' ? endpointsOf(resource, statesOf(resource, view)) : [],
+    resource.kind === 'RouterAccess' ? endpointsOf(resource, view) : [],
   );
   const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
-  return { findings: [met('Configured'), running], details: { endpoints } };
+  const network = view.network.sites;
+  const defaultIssuer = site.spec.defaultIssuer ?? siteCa;
+  const details = { endpoints, defaultIssuer, sitesInNetwork: network.length, network };
+  return { findings: [met('Configured'), running], details };
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
   const states = statesOf<AccessState>(access, view);
-  const endpoints = endpointsOf(access, states);
+  const endpoints = endpointsOf(access, view);
   const error = states.find((state) => state?.error)?.error ?? undefined;
   const refusals = states.flatMap((state) => state?.refusals ?? []).sort((a, b) => b.at - a.at);
   const findings = [
@@ -98,12 +148,19 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
     details: {
       endpoints,
       peers: access.spec.roles.flatMap(({ name }, index) =>
-        (states[index]?.peers ?? []).map((peer) => ({ role: name, ...peer, since: timestamp(peer.since) })),
+        (states[index]?.peers ?? []).map((peer) => ({ role: name, ...shown(peer, view.network) })),
       ),
+      ...certificateOf(access, view),
       refusals: refusals.map((refusal) => ({ ...refusal, cause: plain(refusal.cause), at: timestamp(refusal.at) })),
       ...(error ? { error: plain(error) } : {}),
     },
   };
+}
+
+/** Who is linked here; of which site others than a Skiff are, flow records tell. */
+function shown(peer: PeerState, network: NetworkView): JsonObject {
+  const site = peer.siteName === null ? network.siteOfRouter(peer.id) : undefined;
+  return { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
 }
 
 function isListening(state: AccessState | undefined): boolean {
@@ -111,30 +168,134 @@ function isListening(state: AccessState | undefined): boolean {
 }
 
 /** Where others reach an access: the ports that are open, at its own address or the best known name of this machine. */
-function endpointsOf(access: Resource<'RouterAccess'>, states: (AccessState | undefined)[]): JsonObject[] {
-  const { roles, bindHost, subjectAlternativeNames = [] } = access.spec;
-  return roles.flatMap(({ name }, index) => {
+export function endpointsOf(access: Resource<'RouterAccess'>, view: View): Endpoint[] {
+  const states = statesOf<AccessState>(access, view);
+  const [best] = hostsOf(access, view.hosts);
+  return access.spec.roles.flatMap(({ name }, index) => {
     const state = states[index];
     if (state?.status !== 'listening' || state.port === null) return [];
-    const anyAddress = !bindHost || bindHost === '0.0.0.0' || bindHost === '::';
-    const host = !anyAddress ? bindHost : name === 'normal' ? '127.0.0.1' : (subjectAlternativeNames[0] ?? hostname());
+    const host = name === 'normal' && best !== access.spec.bindHost ? '127.0.0.1' : best;
     return [{ name, host, port: String(state.port), group: access.name }];
   });
 }
 
-function judgeLink(state: LinkState | undefined): Judgement {
+/** As a Link has it. */
+export interface Endpoint extends JsonObject {
+  name: string;
+  host: string;
+  port: string;
+  group: string;
+}
+
+/** How long the certificate is good that a part shows to the other side. */
+function certificateOf(resource: Resource, view: View): JsonObject {
+  const [part] = (view.plan.partsOf.get(keyOf(resource)) ?? []).map((key) => view.plan.parts.get(key));
+  const shown = part && 'tls' in part ? part.tls?.certificate : undefined;
+  return shown === undefined ? {} : { certificate: lifetimeOf(shown, view) };
+}
+
+function lifetimeOf(certificate: string, { now }: View): JsonObject {
+  return { expiration: timestamp(expirationOf(certificate)), daysLeft: daysLeft(certificate, now) };
+}
+
+function judgeCertificate({ name }: Resource<'Certificate'>, view: View): Judgement {
+  const problem = view.issued.problem(name);
+  const certificate = view.issued.certificate(name);
+  if (problem) return { findings: [failed('Issued', problem.message)], details: { error: plain(problem) } };
+  if (certificate === undefined) return { findings: [pending('Issued')], details: {} };
+  return { findings: [met('Issued')], details: lifetimeOf(certificate, view) };
+}
+
+function judgeGrant({ name }: Resource<'AccessGrant'>, view: View): Judgement {
+  if (view.plan.identity?.mode === 'edge') {
+    const message = 'Edge sites cannot accept incoming links from remote sites';
+    return { findings: [failed('Processed', message)], details: {} };
+  }
+  const grant = view.grants.get(name);
+  if (!grant) return { findings: [pending('Processed')], details: {} };
+  const { uid, code, redemptions, expiresAt } = grant;
+  const url = enrolmentUrl(view);
+  const ca = view.issued.certificate(grantServerCa) ?? view.issued.get(grantServer)?.ca;
+  const error = view.grants.error ?? view.issued.problem(grantServer);
+  const resolved = url && ca ? met('Resolved') : error ? failed('Resolved', error.message) : pending('Resolved');
+  return {
+    findings: [met('Processed'), resolved],
+    details: {
+      ...(url && ca ? { url: `${url}/${uid}`, ca } : {}),
+      code,
+      redemptions,
+      expirationTime: timestamp(expiresAt),
+      ...(error ? { error: plain(error) } : {}),
+    },
+  };
+}
+
+function enrolmentUrl({ grants, resources, hosts }: View): string | undefined {
+  const [host] = enrolmentHosts(resources, hosts);
+  return grants.port === null ? undefined : `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+}
+
+function judgeToken(token: Resource<'AccessToken'>, view: View): Judgement {
+  if (view.tokens.redeemed(token)) return { findings: [met('Redeemed')], details: { redeemed: true } };
+  const trouble = view.tokens.trouble(token.name);
+  const error = trouble?.error;
+  return {
+    findings: [error ? failed('Redeemed', explain(error)) : pending('Redeemed')],
+    details: {
+      redeemed: false,
+      ...(error ? { error: plain(error) } : {}),
+      ...(trouble?.nextAt ? { nextAttemptTime: timestamp(trouble.nextAt) } : {}),
+    },
+  };
+}
+
+function judgeEnrolment(view: View): Judgement {
+  const error = view.grants.error ?? view.issued.problem(grantServer);
+  const url = enrolmentUrl(view);
+  if (error) return { findings: [failed('Configured', error.message)], details: { error: plain(error) } };
+  return url ? { findings: [met('Configured')], details: { url } } : { findings: [pending('Configured')], details: {} };
+}
+
+function judgeLink(link: Resource<'Link'>, view: View): Judgement {
+  const state = stateOf<LinkState>(link, view);
+  const { network } = view;
   if (!state) return { findings: [pending('Configured'), pending('Operational', 'Not operational')], details: {} };
   const { error, peer, endpoint } = state;
+  // A Skiff says by itself of which site it is; of others, flow records tell.
+  const known = peer?.accessId ? network.siteOfAccess(peer.accessId) : undefined;
+  const remoteSiteId = peer?.siteId ?? known?.id;
+  const remoteSiteName = peer?.siteName ?? known?.name;
   return {
     findings: [met('Configured'), operational(state)],
     details: {
       ...(endpoint ? { endpoint: { host: endpoint.host, port: String(endpoint.port) } } : {}),
-      ...(peer?.siteId ? { remoteSiteId: peer.siteId } : {}),
-      ...(peer?.siteName ? { remoteSiteName: peer.siteName } : {}),
+      ...(remoteSiteId ? { remoteSiteId } : {}),
+      ...(remoteSiteName ? { remoteSiteName } : {}),
       ...(peer ? { peer: { ...peer } } : {}),
+      ...certificateOf(link, view),
       ...(error ? { error: plain(error), attempts: state.attempts } : {}),
       ...(state.nextAttemptAt !== null ? { nextAttemptTime: timestamp(state.nextAttemptAt) } : {}),
+      facts: factsOf(state.facts),
     },
+  };
+}
+
+/** Only what is known, and what applies. */
+function factsOf({
+  lastError,
+  certificateExpires,
+  certificateDaysLeft,
+  roundTripMs,
+  ...counts
+}: LinkFacts): JsonObject {
+  const { at = 0, ...error } = lastError ?? {};
+  return {
+    ...(roundTripMs === null ? {} : { roundTripMs }),
+    ...counts,
+    ...(lastError ? { lastError: { ...error, time: timestamp(at) } } : {}),
+    ...(certificateExpires === null
+      ? {}
+      : { certificateExpirationTime: timestamp(certificateExpires), certificateDaysLeft }),
   };
 }
 
@@ -145,40 +306,75 @@ function operational({ status, error }: LinkState): Finding {
   return status === 'refused' ? failed('Operational', message) : pending('Operational', message);
 }
 
+type AnyListenerState = ListenerState | MultiKeyListenerState;
+
 function judgeListener(state: ListenerState | undefined): Judgement {
   const matched = state?.matched ?? false;
-  const configured = !state
-    ? pending('Configured')
-    : state.status === 'failed'
-      ? failed('Configured', state.error?.message ?? 'the port cannot be opened')
-      : met('Configured');
   return {
-    findings: [configured, matched ? met('Matched') : pending('Matched', 'No matching connectors')],
-    details: {
-      hasMatchingConnector: matched,
-      ...(state ? connections(state) : {}),
-      ...(state?.error ? { error: plain(state.error) } : {}),
-    },
+    findings: [listening(state), matched ? met('Matched') : pending('Matched', 'No matching connectors')],
+    details: { hasMatchingConnector: matched, ...listenerDetails(state) },
   };
 }
 
-function judgeConnector(state: ConnectorState | undefined): Judgement {
-  if (!state) return { findings: [pending('Configured')], details: {} };
-  // It is configured all the same; but "OK" beside a server that does not answer would mislead.
-  const configured = met('Configured', state.error ? explain(state.error) : 'OK');
-  const matched: Finding = {
-    type: 'Matched',
-    status: 'Unknown',
-    reason: 'Pending',
-    message: 'Whether a listener elsewhere matches cannot be known yet',
-  };
+function judgeMultiKeyListener(
+  { spec: { strategy } }: Resource<'MultiKeyListener'>,
+  state: MultiKeyListenerState | undefined,
+): Judgement {
+  const reachable = state?.reachable ?? [];
+  const operational = reachable.length ? met('Operational') : pending('Operational', 'No matching connectors');
+  const weights = strategy.weighted?.routingKeys ?? {};
+  const shown: JsonObject = strategy.priority
+    ? { priority: { routingKeysReachable: reachable } }
+    : { weighted: { routingKeysReachable: Object.fromEntries(reachable.map((key) => [key, weights[key]])) } };
   return {
-    findings: [configured, matched],
-    details: { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) },
+    findings: [listening(state), operational],
+    details: { hasDestination: reachable.length > 0, strategy: shown, ...listenerDetails(state) },
   };
 }
 
-function connections({ connectionsOpen, connectionsTotal }: ListenerState | ConnectorState): JsonObject {
+function listening(state: AnyListenerState | undefined): Finding {
+  if (!state) return pending('Configured');
+  if (state.status !== 'failed') return met('Configured');
+  return failed('Configured', state.error?.message ?? 'the port cannot be opened');
+}
+
+function listenerDetails(state: AnyListenerState | undefined): JsonObject {
+  if (!state) return {};
+  return { ...connections(state), ...(state.error ? { error: plain(state.error) } : {}) };
+}
+
+function judgeConnector(
+  { spec }: Resource<'Connector'>,
+  state: ConnectorState | undefined,
+  network: NetworkView,
+): Judgement {
+  const hasMatchingListener = network.hasListener(spec.routingKey);
+  // It is ready all the same; but "OK" beside a server that does not answer would mislead.
+  const message = state?.error ? explain(state.error) : 'OK';
+  const configured = state ? met('Configured', message) : pending('Configured');
+  const matched = hasMatchingListener ? met('Matched', message) : pending('Matched', 'No matching listeners');
+  const details = {
+    hasMatchingListener,
+    ...(state ? connections(state) : {}),
+    ...(state?.error ? { error: plain(state.error) } : {}),
+  };
+  if (!state?.health) return { findings: [configured, matched], details };
+  const { healthy, since, error } = state.health;
+  return {
+    findings: [configured, healthOf(state.health), matched],
+    // A server that is down speaks before everything that comes of it.
+    required: ['Healthy', ...requiredConditions.Connector],
+    details: { ...details, health: { healthy, since: timestamp(since), ...(error ? { error: plain(error) } : {}) } },
+  };
+}
+
+function healthOf({ healthy, error }: NonNullable<ConnectorState['health']>): Finding {
+  if (healthy) return met('Healthy');
+  if (healthy === null) return pending('Healthy', 'The server has not been checked yet');
+  return pending('Healthy', `The server fails its health check: ${error ? explain(error) : 'no reason known'}`);
+}
+
+function connections({ connectionsOpen, connectionsTotal }: AnyListenerState | ConnectorState): JsonObject {
   return { connectionsOpen, connectionsTotal };
 }
 

@@ -44,11 +44,13 @@ const columns = 'kind, name, api_version, labels, annotations, spec, origin, gen
 
 export class DocumentRepository {
   readonly #all;
+  readonly #count;
   readonly #put;
   readonly #remove;
 
   constructor(db: Sqlite) {
     this.#all = db.prepare<[], Row>(`SELECT ${columns} FROM documents ORDER BY kind, name`);
+    this.#count = db.prepare<[], { count: number }>('SELECT count(*) AS count FROM documents');
     this.#put = db.prepare<[Row]>(
       `INSERT INTO documents (${columns}) VALUES
          (@kind, @name, @api_version, @labels, @annotations, @spec, @origin, @generation, @created_at, @updated_at)
@@ -62,6 +64,10 @@ export class DocumentRepository {
 
   all(): StoredDocument[] {
     return this.#all.all().map(fromRow);
+  }
+
+  count(): number {
+    return (this.#count.get() as { count: number }).count;
   }
 
   put(document: StoredDocument): void {

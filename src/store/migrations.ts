@@ -24,6 +24,72 @@ const migrations: string[] = [
      updated_at INTEGER NOT NULL,
      PRIMARY KEY (kind, name)
    ) STRICT, WITHOUT ROWID;`,
+
+  `CREATE TABLE authorities (
+     fingerprint TEXT PRIMARY KEY,
+     name TEXT NOT NULL,
+     certificate TEXT NOT NULL,
+     key TEXT NOT NULL,
+     cross_certificate TEXT,
+     created_at INTEGER NOT NULL,
+     retired_at INTEGER
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE UNIQUE INDEX authorities_that_issue ON authorities (name) WHERE retired_at IS NULL;
+
+   CREATE TABLE credentials (
+     name TEXT PRIMARY KEY,
+     ca TEXT NOT NULL,
+     certificate TEXT NOT NULL,
+     key TEXT NOT NULL,
+     subject TEXT NOT NULL,
+     authority TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE issued (
+     fingerprint TEXT PRIMARY KEY,
+     name TEXT NOT NULL,
+     subject TEXT NOT NULL,
+     certificate TEXT NOT NULL,
+     issuer TEXT NOT NULL,
+     authority TEXT NOT NULL,
+     public_key TEXT NOT NULL,
+     grant_uid TEXT,
+     device TEXT,
+     renews TEXT,
+     not_after INTEGER NOT NULL,
+     issued_at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE INDEX issued_by_key ON issued (public_key);
+   CREATE INDEX issued_by_device ON issued (device);
+
+   CREATE TABLE grants (
+     name TEXT PRIMARY KEY,
+     uid TEXT NOT NULL UNIQUE,
+     code TEXT NOT NULL,
+     expires_at INTEGER NOT NULL,
+     redemptions INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE redemptions (
+     token TEXT PRIMARY KEY,
+     key TEXT NOT NULL,
+     redeemed_at INTEGER
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE renewals (
+     secret TEXT PRIMARY KEY,
+     url TEXT NOT NULL,
+     ca TEXT NOT NULL,
+     key TEXT,
+     previous TEXT
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE revocations (
+     fingerprint TEXT PRIMARY KEY,
+     at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
 ];
 
 export function migrate(db: Sqlite): void {

@@ -5,10 +5,18 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { AuthorityRepository } from './authorities.ts';
+import { copyOf, type Restored, removeLeftCopies, restore } from './backup.ts';
+import { CredentialsRepository } from './credentials.ts';
 import { DocumentRepository } from './documents.ts';
 import { FactRepository } from './facts.ts';
+import { GrantRepository } from './grants.ts';
+import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
+import { RedemptionRepository } from './redemptions.ts';
+import { RenewalRepository } from './renewals.ts';
+import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 
 const databaseName = 'skiff.db';
@@ -17,6 +25,12 @@ const badPrefix = `${databaseName}.bad-`;
 export class Store {
   readonly documents: DocumentRepository;
   readonly facts: FactRepository;
+  readonly authorities: AuthorityRepository;
+  readonly credentials: CredentialsRepository;
+  readonly issued: IssuedRepository;
+  readonly grants: GrantRepository;
+  readonly redemptions: RedemptionRepository;
+  readonly renewals: RenewalRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -27,6 +41,12 @@ export class Store {
     this.#lock = lock;
     this.documents = new DocumentRepository(db);
     this.facts = new FactRepository(db);
+    this.authorities = new AuthorityRepository(db);
+    this.credentials = new CredentialsRepository(db);
+    this.issued = new IssuedRepository(db);
+    this.grants = new GrantRepository(db);
+    this.redemptions = new RedemptionRepository(db);
+    this.renewals = new RenewalRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */
@@ -39,10 +59,34 @@ export class Store {
     const lock = DirectoryLock.take(directory, options);
     const file = join(directory, databaseName);
     try {
+      removeLeftCopies(directory);
       return new Store(directory, openDatabase(file, lock.afterCrash), lock);
     } catch (error) {
       lock.release();
       throw storeError(error, file);
+    }
+  }
+
+  /** Puts a copy of a database in place of what is there. Fails while a site or a command holds the directory. */
+  static restore(directory: string, database: Buffer, { force }: { force: boolean }): Restored {
+    const file = join(directory, databaseName);
+    try {
+      makeDirectory(directory);
+    } catch (error) {
+      throw storeError(error, directory);
+    }
+    const lock = DirectoryLock.take(directory, { command: 'restore', waitMs: 0 });
+    try {
+      if (existsSync(file) && !force) {
+        throw new SkiffError('already-exists', `there is a site already (${file})`, {
+          hint: 'Give another directory with --data, or --force to set it aside',
+        });
+      }
+      return restore(file, database);
+    } catch (error) {
+      throw storeError(error, file);
+    } finally {
+      lock.release();
     }
   }
 
@@ -57,6 +101,21 @@ export class Store {
     } catch (error) {
       throw storeError(error, join(this.directory, databaseName));
     }
+  }
+
+  /** A copy of everything, as of one moment, encrypted. */
+  async backup(passphrase: string, facts: BackupFacts): Promise<Buffer> {
+    const file = join(this.directory, databaseName);
+    try {
+      return await seal(await copyOf(this.#db, file), passphrase, facts);
+    } catch (error) {
+      throw storeError(error, file);
+    }
+  }
+
+  /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */
+  check(): string {
+    return this.#db.pragma('quick_check(1)', { simple: true }) as string;
   }
 
   /** Damaged databases that were moved aside and still lie in the directory. */

@@ -13,7 +13,14 @@ export class ClientStream extends TcpStream implements Consumer {
   readonly #done: (stream: ClientStream) => void;
   #replied = false;
 
-  constructor(socket: Socket, router: Router, routingKey: string, done: (stream: ClientStream) => void) {
+  /** `alpn`: the protocol that TLS has agreed on with the client. */
+  constructor(
+    socket: Socket,
+    router: Router,
+    routingKey: string,
+    alpn: string | null,
+    done: (stream: ClientStream) => void,
+  ) {
     super(socket);
     this.#router = router;
     this.#done = done;
@@ -21,7 +28,7 @@ export class ClientStream extends TcpStream implements Consumer {
     router.addresses.addConsumer(this.#reply.key, this);
     this.attach();
     const sink = router.route(
-      openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }),
+      openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }, alpn),
       this,
     );
     if (sink) this.sendTo(sink);

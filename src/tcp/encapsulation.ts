@@ -1,6 +1,6 @@
 /** How a TCP connection is wrapped in messages: what its first message says, and where its octets begin. */
-import { int } from '../amqp/codec.ts';
-import { AnnotationFlag, NULL_BODY, streamStart, writeStreamHead } from '../amqp/message.ts';
+import { int, type Writable } from '../amqp/codec.ts';
+import { AnnotationFlag, NULL_BODY, readBody, streamStart, writeStreamHead } from '../amqp/message.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Arrival } from '../router/forwarding.ts';
 
@@ -9,6 +9,7 @@ const CONTENT_TYPE = 'application/octet-stream';
 const STREAM_FLAGS = AnnotationFlag.streaming | AnnotationFlag.q2Disabled;
 /** The version of this encapsulation, in the application property `V`. */
 const ENCAPSULATION_VERSION = 1;
+const ALPN_PROPERTY = 'alpn';
 
 /** The chunk of a stream's first message, moved on to its bare octets; null when the message is no stream. */
 export function takeBody(arrival: Arrival): Chunk | null {
@@ -21,12 +22,26 @@ export function takeBody(arrival: Arrival): Chunk | null {
   return first;
 }
 
+/** The protocols that TLS at a listener may agree on, in skupper-router's order. */
+export const ALPN_PROTOCOLS = ['http/1.1', 'h2'];
+
+/** What TLS at the client's listener has agreed on, in the application properties of a stream's first message. */
+export function alpnOf({ first, bodyOffset }: Arrival): string | null {
+  const alpn = readBody(first.view().subarray(0, bodyOffset)).applicationProperties.get(ALPN_PROPERTY);
+  return typeof alpn === 'string' ? alpn : null;
+}
+
 /**
  * The message that opens a stream to `to`. A client's names where the reply is awaited (`replyTo`), and the record of
- * the connection (`correlationId`), to which the server's side adds what it knows.
+ * the connection (`correlationId`), to which the server's side adds what it knows; `alpn` is for TLS at the connector.
  */
-export function openingOf(to: string, reply: { replyTo: string; correlationId: string } | null): Arrival {
-  const applicationProperties = new Map([['V', int(ENCAPSULATION_VERSION)]]);
+export function openingOf(
+  to: string,
+  reply: { replyTo: string; correlationId: string } | null,
+  alpn: string | null = null,
+): Arrival {
+  const applicationProperties = new Map<string, Writable>([['V', int(ENCAPSULATION_VERSION)]]);
+  if (alpn !== null) applicationProperties.set(ALPN_PROPERTY, alpn);
   const octets = writeStreamHead({ to, ...reply, contentType: CONTENT_TYPE, applicationProperties });
   const head = {
     annotations: { flags: STREAM_FLAGS, toOverride: null, ingress: null, trace: [], mesh: null },

@@ -5,7 +5,7 @@
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
-import type { PartConfig, PartKind, PartState, RouterIdentity } from '../router/protocol.ts';
+import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity, Traffic } from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
@@ -25,12 +25,19 @@ export class Parts {
   readonly #changed = new Map<string, PartState>();
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(identity: RouterIdentity, report: (states: PartState[]) => void) {
+  /** `onNetwork` hears what becomes known of the network. */
+  constructor(
+    identity: RouterIdentity,
+    report: (states: PartState[]) => void,
+    onNetwork: (change: NetworkChange) => void = () => {},
+  ) {
     this.#router = new Router(identity);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
     };
+    this.#router.records.onChange = onNetwork;
+    this.#router.records.start();
   }
 
   /** Applies a difference; resolves when each access and listener it names has been tried once. */
@@ -39,6 +46,28 @@ export class Parts {
     const tries = put.map((config) => this.#put(config));
     await Promise.all(tries);
     this.#flush();
+  }
+
+  /** From now on nobody gets in with these certificates, and who is in is cut off. */
+  revoke(fingerprints: string[]): void {
+    this.#router.revoked = new Set(fingerprints);
+    for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
+  }
+
+  /** What each part carries; of those that were taken away nothing is told any more. */
+  measure(): Traffic[] {
+    return [...this.#parts.values()].map((part) => {
+      const { kind, name } = part.config;
+      if (part instanceof Listener || part instanceof Connector) return { kind, name, ...part.traffic };
+      const { connections } = part;
+      return {
+        kind,
+        name,
+        connections: connections.length,
+        octetsIn: sum(connections.map((connection) => connection.octetsIn)),
+        octetsOut: sum(connections.map((connection) => connection.octetsOut)),
+      };
+    });
   }
 
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
@@ -50,6 +79,7 @@ export class Parts {
     const connections = parts.flatMap((part) =>
       part instanceof Access || part instanceof Link ? part.connections : [],
     );
+    this.#router.records.stop();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();
@@ -61,6 +91,11 @@ export class Parts {
 
   #put(config: PartConfig): Promise<void> {
     const key = keyOf(config.kind, config.name);
+    const running = this.#parts.get(key);
+    if (running instanceof Listener && running.update(config)) return running.settled;
+    if (running instanceof Connector && running.update(config)) return Promise.resolve();
+    if (running instanceof Access && config.kind === 'access' && running.update(config)) return Promise.resolve();
+    if (running instanceof Link && config.kind === 'link' && running.update(config)) return Promise.resolve();
     this.#take(key);
     const report = (state: PartState): void => this.#note(key, state);
     switch (config.kind) {
@@ -75,7 +110,8 @@ export class Parts {
         link.start();
         return Promise.resolve();
       }
-      case 'listener': {
+      case 'listener':
+      case 'multiKeyListener': {
         const listener = new Listener(config, this.#router, report);
         this.#parts.set(key, listener);
         return listener.settled;
@@ -131,6 +167,10 @@ const DRAIN_SHARE = 0.8;
 
 function keyOf(kind: PartKind, name: string): string {
   return `${kind}/${name}`;
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 function hasStreams(part: Part): boolean {

@@ -27,6 +27,8 @@ const WRITE_TOGETHER = 64;
 export abstract class TcpStream implements Sink, Source {
   protected readonly socket: Socket;
   readonly #writer: SocketWriter;
+  /** Before, nothing may be written: TLS may be shaking hands. */
+  #attached = false;
   #slab: PayloadSlab | null = null;
   /** Where octets of the socket go; null before and after. */
   #out: Sink | null = null;
@@ -63,6 +65,11 @@ export abstract class TcpStream implements Sink, Source {
     return this.#over;
   }
 
+  /** Octets that came from the socket and that went into it. */
+  get octets(): { in: number; out: number } {
+    return { in: this.#window.sent, out: this.#written };
+  }
+
   /** Reads and writes the socket from now on; to be called in the event that brought it. */
   protected attach(): void {
     const { socket } = this;
@@ -79,7 +86,9 @@ export abstract class TcpStream implements Sink, Source {
     socket.on('error', () => this.fail());
     socket.on('close', () => this.#onClose());
     if (!this.#out) this.#pause();
-    this.#writeWaiting();
+    this.#attached = true;
+    if (this.#waiting.length > 0) this.#writeWaiting();
+    else if (this.#inEnded) this.#endSocket();
   }
 
   /** Gives the socket's octets somewhere to go. */
@@ -153,7 +162,7 @@ export abstract class TcpStream implements Sink, Source {
     }
     const octets = chunk.length;
     this.#unwritten += octets;
-    if (this.#writer.busy) {
+    if (!this.#attached || this.#writer.busy) {
       if (this.#unwritten - octets > KEEP_IN_SLABS) chunk.compact();
       this.#waiting.push(chunk);
     } else if (this.#writer.write(chunk.view())) {
@@ -172,7 +181,7 @@ export abstract class TcpStream implements Sink, Source {
       this.fail();
       return;
     }
-    if (this.#waiting.length === 0) this.#endSocket();
+    if (this.#attached && this.#waiting.length === 0) this.#endSocket();
   }
 
   abort(): void {

@@ -63,6 +63,14 @@ export function rheaEncode(value: RheaTyped): Buffer {
   return Buffer.from(writer.toBuffer());
 }
 
+/** Values one after the other, with their types. */
+export function rheaSequence(octets: Buffer): RheaTyped[] {
+  const reader = new Reader(octets);
+  const values: RheaTyped[] = [];
+  while (reader.remaining() > 0) values.push(reader.read());
+  return values;
+}
+
 /** What rhea reads, in the terms of our own codec. */
 export function rheaDecode(octets: Buffer): Value {
   const reader = new Reader(octets);

@@ -16,6 +16,11 @@ import { FakeRouter } from '../site/fake-router.ts';
 import { edgeSite, listener, newStore, secret } from '../site/setup.ts';
 
 const test = suite('api');
+const others = {
+  backup: async () => Buffer.from('x'),
+  selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
+  log: () => [],
+};
 const hidden = { showSecrets: false };
 
 async function served() {
@@ -33,7 +38,7 @@ async function served() {
   });
   await site.start();
   const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', warnings: [] });
-  const server = await ApiServer.listen(socketPath(directory), { site, status });
+  const server = await ApiServer.listen(socketPath(directory), { site, status, ...others });
   return { directory, router, site, server, client: new ApiClient(directory) };
 }
 
@@ -120,6 +125,26 @@ test('what is no good request is refused, and the site goes on', async () => {
   await server.close();
 });
 
+test('links, tokens and certificates: what is no good request is refused', async () => {
+  const { directory, server, client } = await served();
+  for (const [path, body, message] of [
+    ['/v1/links', '{"host":5}', /the body must be/],
+    ['/v1/links', '{"cost":-1}', /cost must be a whole number/],
+    ['/v1/links', '{}', /there is no active site/],
+    ['/v1/tokens/redeem', '{}', /the body must be/],
+    ['/v1/certificates/revoke', '{"certificates":"all"}', /the body must be/],
+    ['/v1/authorities/nobody/roll', '', /there is no CA nobody/],
+  ] as const) {
+    const { code, text } = await raw(directory, 'POST', path, body);
+    assert.ok(code && code >= 400, path);
+    assert.match(JSON.parse(text).message, message);
+  }
+  assert.equal(await client.issued(), []);
+  const error = await errorOf(client.redeem(source(listener('a'))));
+  assert.match(error.message, /Listener "a" is no AccessToken/);
+  await server.close();
+});
+
 test('events are lines that go on until the one who asked goes away', async () => {
   const { directory, client, server } = await served();
   const events = await new Promise<object[]>((resolve) => {
@@ -154,7 +179,7 @@ test('the socket is for its user alone, replaces a stale one and goes with the s
   const stale = mkdtempSync(join(tmpdir(), 'api-'));
   const left = createServer().listen(socketPath(stale));
   await new Promise((resolve) => left.on('listening', resolve));
-  const context = { site: {} as Site, status: () => ({}) as never };
+  const context = { site: {} as Site, status: () => ({}) as never, ...others };
   const next = await ApiServer.listen(socketPath(stale), context);
   await new ApiClient(stale).status();
   await next.close();
@@ -167,7 +192,7 @@ test('the socket is for its user alone, replaces a stale one and goes with the s
 test('a path that no socket can have is said, and nobody is behind it', async () => {
   const directory = join(tmpdir(), 'x'.repeat(120));
   const error = await errorOf(
-    ApiServer.listen(socketPath(directory), { site: {} as Site, status: () => ({}) as never }),
+    ApiServer.listen(socketPath(directory), { site: {} as Site, status: () => ({}) as never, ...others }),
   );
   assert.match(error.message, /has \d+ octets, 107 are possible/);
   assert.is((await errorOf(new ApiClient(directory).status())).code, 'not-running');

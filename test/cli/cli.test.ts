@@ -63,11 +63,15 @@ test('there is help for everything, and exit codes for what is not', () => {
   }
   const wrong: [string[], RegExp][] = [
     [['rum'], /^error: unknown command "rum"\. Did you mean skiff run\?\n$/],
-    [['link', 'stauts'], /unknown command "link stauts"\. There is skiff link status/],
+    [['link', 'stauts'], /unknown command "link stauts"\. Did you mean skiff link status\?/],
+    [['link', 'crate'], /unknown command "link crate"/],
     [['link'], /"link" needs a command/],
     [['run', '--dat', 'x'], /unknown option "--dat"\. Did you mean --data\?/],
     [['run', '--http', 'off'], /unknown option "--http"/],
     [['run', '--data'], /option --data needs a value/],
+    [['run', 'now'], /unexpected argument "now"/],
+    [['link', 'status', 'a', 'b'], /only one argument is allowed for this command/],
+    [['get', 'link', '--show-secrets=maybe'], /option --show-secrets takes no value but true or false/],
     [['run', '--claim', 'x'], /option --claim is not supported yet/],
     [['run', '--log-format', 'x'], /log format is not valid/],
     [['get', 'lisener'], /unknown kind "lisener"\. Did you mean listener\?/],

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type MessageHead, readBody, readHead, streamStart } from '../../src/amqp/message.ts';
 import type { Attach, DeliveryState, Open, Terminus } from '../../src/amqp/performatives.ts';
-import { MESH_DISCOVERY } from '../../src/router/edge-peer.ts';
+import { ADDRESS_TRACKING, MESH_DISCOVERY } from '../../src/router/edge-peer.ts';
 import { type Frame, otherSide, type Side } from './capture.ts';
 
 export interface SessionSeen {
@@ -345,7 +345,8 @@ export function meaningOf(dialogue: Dialogue, side: Side): Record<string, unknow
   const meaning: Record<string, unknown> = {};
   for (const [key, { said }] of [...dialogue.links].sort(([one], [two]) => (one < two ? -1 : 1))) {
     if (isVanflow(key)) continue;
-    meaning[key] = said[side].map((each) => structuredClone(isDelivery(each) ? meaningOfDelivery(each) : each));
+    const compared = said[side].filter((each) => !isTrackingOfRecords(each));
+    meaning[key] = compared.map((each) => structuredClone(isDelivery(each) ? meaningOfDelivery(each) : each));
   }
   return meaning;
 }
@@ -353,5 +354,12 @@ export function meaningOf(dialogue: Dialogue, side: Side): Record<string, unknow
 const isDelivery = (said: unknown): said is DeliverySeen =>
   typeof said === 'object' && said !== null && 'octets' in said;
 
-/** Not spoken by this router yet: links for records of what goes on. */
+/** Tracking tells whether records are collected: here they always are, and by the recorded routers mostly not. */
+function isTrackingOfRecords(said: unknown): boolean {
+  if (!isDelivery(said) || said.link.address !== ADDRESS_TRACKING || !said.complete) return false;
+  const { body } = readBody(sectionsOf(said));
+  return Array.isArray(body) && String(body[0]).startsWith('Mmc/sfe.');
+}
+
+/** Links for flow records: which there are, and what is said when, is a matter of who collects them. */
 export const isVanflow = (key: string): boolean => /(to|from) (mc\/sfe|sfe|vfcr)\./.test(key);

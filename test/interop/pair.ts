@@ -1,5 +1,6 @@
 /** An edge linked to a hub over mutual TLS, one of them ours and one skupper-router, each with something to offer. */
 import type { PartConfig, PartState, RouterIdentity } from '../../src/router/protocol.ts';
+import type { FlowRecord } from '../../src/router/records/encoding.ts';
 import { Parts } from '../../src/tcp/parts.ts';
 import { type Issued, makeCa } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
@@ -20,6 +21,8 @@ export class Pair {
   #peer: SkupperRouter | null = null;
   readonly #parts: Parts;
   readonly #states = new Map<string, PartState>();
+  /** What ours has collected, by source. */
+  readonly network = new Map<string, FlowRecord[]>();
 
   private constructor(ours: Place) {
     this.ours = ours;
@@ -30,9 +33,16 @@ export class Pair {
       siteName: ours,
       version: '0',
     };
-    this.#parts = new Parts(identity, (states) => {
-      for (const state of states) this.#states.set(`${state.kind}/${state.name}`, state);
-    });
+    this.#parts = new Parts(
+      identity,
+      (states) => {
+        for (const state of states) this.#states.set(`${state.kind}/${state.name}`, state);
+      },
+      ({ put, remove }) => {
+        for (const { source, records } of put) this.network.set(source, records);
+        for (const source of remove) this.network.delete(source);
+      },
+    );
   }
 
   static async start(ours: Place): Promise<Pair> {
@@ -46,6 +56,7 @@ export class Pair {
     pair.#peer = new SkupperRouter({
       id: `theirs-${theirs}`,
       mode: theirs === 'edge' ? 'edge' : 'interior',
+      site: { id: `site-of-theirs-${theirs}`, name: `their-${theirs}` },
       credentials: ca.issue({ commonName: theirs, hosts: [HOST] }),
       normalPort: pair.normalPorts[theirs],
       edgePort,

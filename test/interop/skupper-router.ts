@@ -20,6 +20,8 @@ type Entity = [type: string, attributes: Record<string, string | number | boolea
 export interface RouterConfig {
   id: string;
   mode: 'edge' | 'interior';
+  /** The site it speaks for; without one it does as a router without Skupper does, and tells of none. */
+  site?: { id: string; name: string };
   credentials: Issued;
   /** Where clients of AMQP connect, on loopback. */
   normalPort: number;
@@ -50,7 +52,10 @@ export class SkupperRouter {
     const tls = { caCertFile: 'ca', certFile: 'certificate', privateKeyFile: 'key' };
     const files = Object.fromEntries(Object.entries(tls).map(([name, file]) => [name, join(directory, file)]));
     this.#put(['router', { id, mode, workerThreads: 2 }]);
+    if (config.site) this.#put(['site', { name: config.site.name, platform: 'linux', version: '2.0' }]);
     this.#put(['sslProfile', { name: 'mutual', ...files }]);
+    // As Skupper configures every router of its own.
+    this.#put(['address', { prefix: 'mc', distribution: 'multicast' }]);
     this.#put(['log', { module: 'DEFAULT', enable: 'info+', outputFile: 'stderr' }]);
     const clients = { host: HOST, port: `${normalPort}`, role: 'normal', saslMechanisms: 'ANONYMOUS' };
     this.#put(['listener', { name: 'clients', ...clients }]);
@@ -65,7 +70,10 @@ export class SkupperRouter {
 
   async start(): Promise<void> {
     writeFileSync(this.#file, JSON.stringify([...this.#entities.values()]));
-    const child = spawn(binary as string, ['-c', this.#file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(binary as string, ['-c', this.#file], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, ...(this.config.site ? { SKUPPER_SITE_ID: this.config.site.id } : {}) },
+    });
     this.#child = child;
     running.add(this);
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -92,8 +100,8 @@ export class SkupperRouter {
   }
 
   /** Adds an entity while it runs, as its management tool does; it is there after a restart, too. */
-  async create(type: 'tcpConnector' | 'tcpListener', name: string, port: number): Promise<void> {
-    const attributes = { name, address: name, host: HOST, port: `${port}` };
+  async create(type: 'tcpConnector' | 'tcpListener', name: string, port: number, more: object = {}): Promise<void> {
+    const attributes = { name, address: name, host: HOST, port: `${port}`, ...more };
     await this.#manage('CREATE', type, name, attributes);
     this.#put([type, attributes]);
   }

@@ -1,7 +1,9 @@
 import type { Socket } from 'node:net';
+import tls from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reset } from '../../src/net/reset.ts';
+import { makeCa } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { closeSockets, connect, ending, serve } from '../support/tcp.ts';
 
@@ -53,6 +55,27 @@ test('a connection that does not stand yet is given up', async () => {
   Object.defineProperty(near, 'connecting', { value: true });
   reset(near);
   await eventually('it is closed', () => near.closed);
+});
+
+test('a socket of TLS is reset, be it in the event that its handshake is done', async () => {
+  const { certificate, key } = makeCa('reset').issue({ commonName: 'reset', hosts: ['127.0.0.1'] });
+  const secureContext = tls.createSecureContext({ cert: certificate, key });
+  for (const when of ['secure', 'data'] as const) {
+    const server = await serve((raw) => {
+      const socket = new tls.TLSSocket(raw, { isServer: true, secureContext });
+      socket.on('error', () => {});
+      socket.once(when, () => reset(socket));
+    });
+    const clients = Array.from({ length: 10 }, async () => {
+      const raw = await connect(server.port);
+      const socket = tls.connect({ socket: raw, rejectUnauthorized: false });
+      socket.on('error', () => {});
+      socket.write(Buffer.alloc(100_000));
+      return ending(socket);
+    });
+    assert.equal([...new Set(await Promise.all(clients))], ['reset']);
+    await eventually('all are closed', () => server.connections.every((each) => each.closed));
+  }
 });
 
 test.run();

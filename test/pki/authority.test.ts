@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,11 +11,15 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { SkiffError } from '../../src/errors.ts';
 import { Authority, type Credentials } from '../../src/pki/authority.ts';
+import { newKey, readSigningRequest, requestFor } from '../../src/pki/request.ts';
 import { makeCa } from '../support/certificates.ts';
+import { hasOpenssl, verdict } from '../support/openssl.ts';
 
 const test = suite('authority');
 
 const dayMs = 24 * 60 * 60 * 1_000;
+/** How far behind a clock may be that is to believe a new certificate. */
+const skewMs = 60 * 60 * 1_000;
 const hosts = ['hub.example', '127.0.0.1', '::1'];
 
 const authority = await Authority.create('skupper-site-ca');
@@ -32,9 +36,6 @@ function extension(certificate: string, name: string): string {
   return text.replace(/\s+/g, ' ').trim();
 }
 
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
-if (!hasOpenssl) console.log('SKIP OpenSSL agrees: there is no openssl here');
-
 test('a CA signs itself and says what it is', () => {
   const ca = parsed(authority);
   assert.is(ca.subject, 'CN=skupper-site-ca');
@@ -42,7 +43,7 @@ test('a CA signs itself and says what it is', () => {
   assert.ok(ca.ca);
   assert.ok(ca.verify(ca.publicKey));
   assert.is(ca.publicKey.asymmetricKeyDetails?.modulusLength, 2048);
-  assert.is(ca.validToDate.getTime() - ca.validFromDate.getTime(), 5 * 365 * dayMs);
+  assert.is(ca.validToDate.getTime() - ca.validFromDate.getTime(), 5 * 365 * dayMs + skewMs);
   assert.ok(Math.abs(ca.validFromDate.getTime() - Date.now()) < dayMs);
 });
 
@@ -60,7 +61,7 @@ test('what it issues verifies, belongs to its key, and names its hosts', () => {
     'DNS:hub.example, DNS:127.0.0.1, DNS:::1, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1',
   );
   assert.equal(leaf.keyUsage, ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'], 'server and client');
-  assert.is(leaf.validToDate.getTime() - leaf.validFromDate.getTime(), 5 * 365 * dayMs);
+  assert.is(leaf.validToDate.getTime() - leaf.validFromDate.getTime(), 5 * 365 * dayMs + skewMs);
   assert.is(parsed(store).subjectAltName, undefined);
 });
 
@@ -77,13 +78,8 @@ test('serial numbers are positive, of 16 octets, and each is another', async () 
 
 test('OpenSSL agrees', () => {
   if (!hasOpenssl) return;
-  const directory = mkdtempSync(join(tmpdir(), 'authority-'));
-  writeFileSync(join(directory, 'ca.crt'), authority.certificate);
-  writeFileSync(join(directory, 'tls.crt'), hub.certificate);
-  for (const purpose of ['sslserver', 'sslclient']) {
-    const args = ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', 'ca.crt', 'tls.crt'];
-    const { stdout, stderr } = spawnSync('openssl', args, { cwd: directory, encoding: 'utf8' });
-    assert.is(stdout, 'tls.crt: OK\n', stderr);
+  for (const purpose of ['sslserver', 'sslclient'] as const) {
+    assert.is(verdict(hub.certificate, authority.certificate, purpose), 'OK');
   }
   assert.match(extension(authority.certificate, 'basicConstraints'), /critical CA:TRUE$/);
   assert.match(
@@ -153,8 +149,65 @@ test('the clock is whoever asks', async () => {
   const then = Date.UTC(2048, 0, 1);
   const late = await Authority.create('late', () => then);
   const leaf = parsed(await late.issue({ commonName: 'leaf' }));
-  assert.is(leaf.validFromDate.getTime(), then);
+  assert.is(leaf.validFromDate.getTime(), then - skewMs);
   assert.is(leaf.validToDate.getTime(), then + 5 * 365 * dayMs, 'past 2050, where X.509 writes dates otherwise');
+});
+
+test('a key made elsewhere is certified on a request that is signed with it, and no other', async () => {
+  const key = await newKey();
+  const request = await requestFor(key, 'store1');
+  const certificate = await authority.certify((await readSigningRequest(request)).publicKey, {
+    commonName: 'store1',
+    uris: ['urn:skiff:device:store1-0a1b2c3d'],
+    validDays: 90,
+  });
+  assert.is((await readSigningRequest(request)).commonName, 'store1');
+  const leaf = parsed({ certificate });
+  assert.ok(leaf.checkPrivateKey(createPrivateKey(key)));
+  assert.is(leaf.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1');
+  assert.is(leaf.subjectAltName, 'URI:urn:skiff:device:store1-0a1b2c3d');
+  assert.is(leaf.validToDate.getTime() - leaf.validFromDate.getTime(), 90 * dayMs + skewMs);
+  const device = { ca: authority.certificate, certificate, key };
+  assert.is(await shakeHands(hub, device, '127.0.0.1'), 'CN=store1');
+  if (hasOpenssl) {
+    const checked = spawnSync('openssl', ['req', '-verify', '-noout'], { input: request, encoding: 'utf8' });
+    assert.match(checked.stdout + checked.stderr, /OK/);
+    assert.is(verdict(certificate, authority.certificate), 'OK');
+    assert.match(extension(certificate, 'keyUsage'), /critical Digital Signature$/);
+  }
+
+  const other = await requestFor(await newKey(), 'store1');
+  const [mine, theirs] = [request, other].map((pem) => Buffer.from(pem.split('\n').slice(1, -2).join(''), 'base64'));
+  const forged = Buffer.concat([mine.subarray(0, mine.length - 64), theirs.subarray(theirs.length - 64)]);
+  const asPem = (der: Buffer) =>
+    `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`;
+  for (const bad of ['', 'no PEM', certificate, asPem(forged), asPem(Buffer.from('3003020100', 'hex'))]) {
+    const error = await readSigningRequest(bad).catch((reason) => reason);
+    assert.is(error.code, 'bad-request', String(error));
+  }
+});
+
+test('a CA vouches for the next: who trusts the old one alone trusts what the new one issued', async () => {
+  const next = await Authority.create('skupper-site-ca');
+  const renewed = await next.issue({ commonName: 'hub', hosts });
+  const server = {
+    ...renewed,
+    ca: authority.certificate,
+    certificate: renewed.certificate + (await authority.vouchFor(next)),
+  };
+  assert.is(await shakeHands(server, store, '127.0.0.1'), 'CN=store1');
+  assert.is(await shakeHands(server, { ...store, ca: next.certificate }, '127.0.0.1'), 'CN=store1');
+});
+
+test('a CA with an EC key issues, too', async () => {
+  if (!hasOpenssl) return;
+  const directory = mkdtempSync(join(tmpdir(), 'authority-'));
+  const args =
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=theirs -keyout k -out c -days 9 -addext keyUsage=critical,keyCertSign';
+  assert.is(spawnSync('openssl', args.split(' '), { cwd: directory }).status, 0);
+  const [certificate, key] = ['c', 'k'].map((name) => readFileSync(join(directory, name), 'utf8'));
+  const leaf = await (await Authority.from(certificate, key)).issue({ commonName: 'leaf', hosts });
+  assert.is(verdict(leaf.certificate, certificate), 'OK');
 });
 
 test('what is no CA is refused with the reason', async () => {
@@ -165,7 +218,7 @@ test('what is no CA is refused with the reason', async () => {
     ['no PEM', authority.key, /its certificate cannot be read/],
     [authority.certificate, 'no PEM', /its key cannot be read/],
     [hub.certificate, hub.key, /is not that of a CA/],
-    [authority.certificate, ecKey, /not an RSA key/],
+    [authority.certificate, ecKey, /does not belong to its certificate/],
     [authority.certificate, hub.key, /does not belong to its certificate/],
     [makeCa('other').certificate, authority.key, /does not belong to its certificate/],
     [authority.certificate, authority.key, /expired/, inTenYears],

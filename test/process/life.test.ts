@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { evaluateInRouter } from '../support/debugger.ts';
 import { eventually, sleep, within } from '../support/eventually.ts';
 import { connector, document, edge, hub, listener, newNetwork } from '../support/network.ts';
 import { isRunning, newDirectory, Skiff } from '../support/skiff.ts';
@@ -27,14 +28,16 @@ test.after(async () => {
 });
 
 /** A site with a listener and a connector of its own. */
-async function alone(): Promise<{ site: Skiff; port: number; documents: object[] }> {
+async function alone(
+  options: { fromSource?: boolean } = {},
+): Promise<{ site: Skiff; port: number; documents: object[] }> {
   const [backend, port] = [await echo(), await freePort()];
   const documents = [
     document('Site', 'alone', { edge: true }),
     connector('echo', backend.port),
     listener('echo', port),
   ];
-  return { site: await Skiff.run({ documents }), port, documents };
+  return { site: await Skiff.run({ documents, ...options }), port, documents };
 }
 
 /** Ticks of processor time of each thread of a process, by its id. */
@@ -62,48 +65,12 @@ test('octets are carried by another thread than the one with the database and th
   await site.stop();
 });
 
-/** Evaluates an expression in the router thread, through the debugger that SIGUSR1 opens in every Node. */
-async function evaluateInRouter(site: Skiff, expression: string): Promise<void> {
-  site.kill('SIGUSR1');
-  const line = await eventually('the debugger listens', () =>
-    site.errors.find((each) => each.startsWith('Debugger listening on ')),
-  );
-  const socket = new WebSocket(line.slice('Debugger listening on '.length));
-  try {
-    let count = 0;
-    const ask = (method: string, params: object = {}): void =>
-      socket.send(JSON.stringify({ id: ++count, method, params }));
-    const attached = Promise.withResolvers<string>();
-    const gone = Promise.withResolvers<void>();
-    socket.addEventListener('message', ({ data }) => {
-      const { method, params } = JSON.parse(String(data));
-      if (method === 'NodeWorker.attachedToWorker') attached.resolve(params.sessionId);
-      if (method === 'NodeWorker.detachedFromWorker') gone.resolve();
-    });
-    await within(
-      'the debugger answers',
-      new Promise<void>((resolve, reject) => {
-        socket.addEventListener('open', () => resolve());
-        socket.addEventListener('error', () => reject(new Error('the debugger refuses')));
-      }),
-    );
-    ask('NodeWorker.enable', { waitForDebuggerOnStart: false });
-    const sessionId = await within('the router thread shows', attached.promise);
-    const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
-    ask('NodeWorker.sendMessageToWorker', { sessionId, message });
-    await within('the end of the thread', gone.promise);
-  } finally {
-    // The process waits for its debugger before it ends.
-    socket.close();
-  }
-}
-
 test('when the router thread dies, the process ends, and says why', async () => {
   for (const [expression, reason] of [
     ["setTimeout(() => { throw new Error('a bug'); })", /the router thread ended by itself: a bug/],
     ['process.exit(0)', /the router thread ended by itself/],
   ] as const) {
-    const { site } = await alone();
+    const { site } = await alone({ fromSource: true });
     await evaluateInRouter(site, expression);
     const { code } = await within('the end of the site', site.ended);
     assert.is(code, 1);
@@ -113,6 +80,14 @@ test('when the router thread dies, the process ends, and says why', async () => 
     assert.is(again.ready.site, 'alone');
     await again.stop();
   }
+});
+
+test('no signal opens a debugger in the executable, nor ends it', async () => {
+  const { site, port } = await alone();
+  site.kill('SIGUSR1');
+  assert.is(await exchange(port, 'still there'), 'still there');
+  await site.stop();
+  assert.equal(site.errors, []);
 });
 
 test('SIGTERM lets streams end, takes no new ones, and exits 0', async () => {

@@ -244,11 +244,12 @@ test('statuses tell the truth soon after it changes, as table, JSON and YAML', a
   assert.match(yaml.stdout, /^ {2}connectionsOpen: 1$/m);
   assert.match(yaml.stdout, /^kind: Listener$/m);
 
-  // Who listens elsewhere is not known yet, and nobody pretends to.
+  await hubSite.until('Connector', 'truth', 'Ready');
   const connectors = await hubSite.cli('connector', 'status');
-  assert.match(connectors.stdout, /^truth +Ready +truth .* +unknown +OK$/m);
+  assert.match(connectors.stdout, /^truth +Ready +truth .* +true +OK$/m);
   const links = await store1.cli('link', 'status');
-  assert.match(links.stdout, /^to-hub +Ready +1 +OK$/m);
+  assert.match(links.stdout, /^NAME +STATUS +COST +ROUND-TRIP +RECONNECTS +CERTIFICATE +MESSAGE$/m);
+  assert.match(links.stdout, /^to-hub +Ready +1 +[\d.]+ ms +0 +36[34] days +OK$/m);
   const site = await hubSite.cli('site', 'status', '-o', 'json');
   const [{ status }] = JSON.parse(site.stdout);
   assert.equal(status.endpoints.map(({ name, port: at }: { name: string; port: string }) => `${name} ${at}`).sort(), [
@@ -323,6 +324,33 @@ test('what is exported makes the same site elsewhere', async () => {
   store2 = await Skiff.run({ data });
   assert.is(store2.ready.id, id);
   await store2.until('Link', 'to-hub', 'Ready');
+});
+
+test('a link counts what it carries, how often it came back and what went wrong last', async () => {
+  const [backend, port] = [await echo(), await freePort()];
+  const passing = await newNetwork();
+  const first = await Skiff.run({ documents: [...hub(passing), connector('counted', backend.port)] });
+  const site = await Skiff.run({ documents: [...edge(passing, 'counting'), listener('counted', port)] });
+  await site.until('Listener', 'counted', 'Ready');
+  type Facts = Record<'roundTripMs' | 'octetsIn' | 'octetsOut' | 'reconnects', number> & { lastError?: LastError };
+  type LastError = { code: string; class: string; message: string; time: string };
+  const factsOf = (shown: { status: Record<string, unknown> }) => shown.status.facts as Facts;
+  const before = factsOf(await site.until('Link', 'to-hub', (shown) => factsOf(shown).roundTripMs > 0));
+  assert.equal([before.reconnects, before.lastError], [0, undefined]);
+  const text = 'x'.repeat(1_000_000);
+  assert.is((await exchange(port, text)).length, text.length);
+
+  await first.stop('SIGKILL');
+  const down = factsOf(await site.until('Link', 'to-hub', (shown) => factsOf(shown).lastError));
+  assert.ok(down.octetsIn > 1_000_000 && down.octetsOut > 1_000_000, JSON.stringify(down));
+  assert.is(down.roundTripMs, undefined);
+  assert.is(down.lastError?.class, 'transient');
+  await Skiff.run({ data: first.data });
+  const up = factsOf(await site.until('Link', 'to-hub', ({ status }) => status.status === 'Ready', 60_000));
+  assert.is(up.reconnects, 1);
+  assert.ok(up.octetsIn >= down.octetsIn);
+  assert.match(up.lastError?.code ?? '', /^connection-/, 'what went wrong is still told');
+  await site.stop();
 });
 
 test('unclaimed, it waits for documents; then it says who it has become', async () => {

@@ -71,6 +71,31 @@ test('ports of listeners and accesses are unique together, and may be swapped in
   );
 });
 
+test('the port of a MultiKeyListener is its own, and its strategy is of one kind for life', () => {
+  const { documents } = setup();
+  const of = (name: string, port: number, strategy: object) =>
+    document('MultiKeyListener', name, { host: '127.0.0.1', port, strategy });
+  const priority = { priority: { routingKeys: ['a'] } };
+  const weighted = { weighted: { routingKeys: { a: 1 } } };
+  documents.apply(read(listener('l', 80), of('m', 81, priority)), 'local');
+  assert.match(
+    problemsOf(() => documents.apply(read(of('n', 80, priority)), 'local')),
+    /MultiKeyListener "n": port 80 is already mapped for host "127\.0\.0\.1" by Listener "l"/,
+  );
+  assert.match(
+    problemsOf(() => documents.apply(read(listener('k', 81)), 'local')),
+    /Listener "k": port 81 is already mapped for host "127\.0\.0\.1" by MultiKeyListener "m"/,
+  );
+  assert.match(
+    problemsOf(() => documents.apply(read(listener('k', 82), of('m', 81, weighted)), 'local')),
+    /MultiKeyListener "m": strategy cannot be changed from priority to weighted \(test, document 1/,
+  );
+  assert.is(documents.get({ kind: 'Listener', name: 'k' }), undefined, 'nothing of it was applied');
+  documents.apply(read(of('m', 81, { priority: { routingKeys: ['b', 'a'] } })), 'local');
+  documents.delete([{ kind: 'MultiKeyListener', name: 'm' }], 'local');
+  documents.apply(read(of('m', 81, weighted)), 'local');
+});
+
 test('there is one Site', () => {
   const { documents } = setup();
   const other = document('Site', 'a-second', {});

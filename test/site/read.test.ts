@@ -84,8 +84,7 @@ test('an unknown kind, version or field is named', () => {
 });
 
 test('kinds that do not act here yet, or never will, are refused as such', () => {
-  assert.match(refusal(document('MultiKeyListener', 'x', {})), /MultiKeyListener "x": .* is not supported yet/);
-  assert.match(refusal(document('AccessToken', 'x', {})), /not supported yet/);
+  assert.match(refusal(document('AccessToken', 'x', { url: 'http://x' })), /spec\.url: scheme must be https/);
   assert.match(refusal(document('AttachedConnector', 'x', {})), /cannot apply on a device: it needs Kubernetes/);
   assert.match(refusal({ ...document('Rollout', 'x', {}), apiVersion: 'skiff/v1alpha1' }), /not supported yet/);
 });
@@ -94,14 +93,11 @@ test('fields that do not act here are refused, their zero values are not', () =>
   const common = { routingKey: 'a', host: 'localhost', port: 1 };
   const refused: [object, RegExp][] = [
     [document('Site', 'x', { ha: true }), /spec\.ha: is not supported yet/],
-    [document('Site', 'x', { linkAccess: 'default' }), /"default" is not supported yet/],
     [document('Site', 'x', { linkAccess: 'route' }), /"route" cannot apply on a device/],
     [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported yet: router-logging/],
-    [document('Listener', 'x', { ...common, tlsCredentials: 'c' }), /spec\.tlsCredentials: is not supported yet/],
     [document('Listener', 'x', { ...common, type: 'udp' }), /spec\.type: must be one of tcp/],
-    [document('Connector', 'x', { ...common, useClientCert: true }), /spec\.useClientCert: is not supported yet/],
-    [document('Connector', 'x', { ...common, verifyHostname: true }), /spec\.verifyHostname: is not supported yet/],
-    [link('x', { settings: { 'proxy-configuration': 'p' } }), /spec\.settings: not supported yet: proxy-configuration/],
+    [link('x', { settings: { proxy: 'p' } }), /spec\.settings: not supported: proxy \(/],
+    [link('x', { settings: { 'idle-timeout': '1s' } }), /idle-timeout: must be a duration from 2s to 10m/],
     [access('x', [{ name: 'edge' }], { accessType: 'route' }), /spec\.accessType: cannot apply on a device/],
   ];
   for (const [bad, message] of refused) assert.match(refusal(bad), message);
@@ -149,6 +145,64 @@ test('the roles of a RouterAccess', () => {
   read(access('x', [{ name: 'normal', port: 0 }], { bindHost: '127.0.0.2' }));
 });
 
+test('the strategy of a MultiKeyListener', () => {
+  const of = (strategy: unknown) => document('MultiKeyListener', 'x', { host: 'localhost', port: 1, strategy });
+  const many = Array.from({ length: 257 }, (_, index) => `key-${index}`);
+  const refused: [unknown, RegExp][] = [
+    [undefined, /spec\.strategy: is required/],
+    [{}, /either strategy\.priority or strategy\.weighted is required/],
+    [{ priority: { routingKeys: ['a'] }, weighted: { routingKeys: { a: 1 } } }, /only one of/],
+    [{ priority: {} }, /priority\.routingKeys: is required/],
+    [{ priority: { routingKeys: [] } }, /priority\.routingKeys: must not be empty/],
+    [{ priority: { routingKeys: ['a', ''] } }, /priority\.routingKeys: a routing key must not be empty/],
+    [{ priority: { routingKeys: ['a', 'b', 'a'] } }, /priority\.routingKeys: "a" is given twice/],
+    [{ priority: { routingKeys: many } }, /priority\.routingKeys: must have at most 256 routing keys, not 257/],
+    [{ priority: { routingKeys: { a: 1 } } }, /priority\.routingKeys: must be a list/],
+    [{ priority: { routingKeys: ['a', 1] } }, /priority\.routingKeys\[1\]: must be a text/],
+    [{ weighted: { routingKeys: {} } }, /weighted\.routingKeys: must not be empty/],
+    [{ weighted: { routingKeys: { '': 1 } } }, /weighted\.routingKeys: a routing key must not be empty/],
+    [{ weighted: { routingKeys: { a: 0 } } }, /weighted\.routingKeys: the weight of "a" must be positive/],
+    [{ weighted: { routingKeys: { a: 1, b: -1 } } }, /the weight of "b" must be positive/],
+    [{ weighted: { routingKeys: { a: 1.5 } } }, /weighted\.routingKeys: must be a map of whole numbers/],
+    [{ weighted: { routingKeys: ['a'] } }, /weighted\.routingKeys: must be a map of whole numbers/],
+    [{ weighted: { routingKeys: Object.fromEntries(many.map((key) => [key, 1])) } }, /at most 256/],
+    [{ balanced: { routingKeys: ['a'] } }, /spec\.strategy\.balanced: unknown field/],
+  ];
+  for (const [strategy, message] of refused) assert.match(refusal(of(strategy)), message);
+  read(of({ priority: { routingKeys: many.slice(1) } }));
+  const [weighted] = read(of({ weighted: { routingKeys: { a: 1, b: 2 } }, priority: null }));
+  assert.equal(weighted.spec.strategy, { weighted: { routingKeys: { a: 1, b: 2 } } });
+  const common = {
+    host: 'localhost',
+    port: 1,
+    strategy: { priority: { routingKeys: ['a'] } },
+    requireClientCert: true,
+  };
+  assert.match(refusal(document('MultiKeyListener', 'x', common)), /spec\.requireClientCert: needs tlsCredentials/);
+  read(document('MultiKeyListener', 'x', { ...common, tlsCredentials: 'c' }));
+});
+
+test('the settings of a Connector', () => {
+  const of = (settings: object) => document('Connector', 'x', { routingKey: 'a', host: 'a', port: 1, settings });
+  const refused: [object, RegExp][] = [
+    [{ 'health-chek': 'tcp' }, /spec\.settings: not supported: health-chek/],
+    [{ 'health-check': 'udp' }, /health-check: must be one of tcp, http/],
+    [{ 'health-check-interval': '5s' }, /health-check-interval: needs health-check/],
+    [{ 'health-check': 'tcp', 'health-check-interval': '5' }, /must be a duration from 100ms to 1h/],
+    [{ 'health-check': 'tcp', 'health-check-timeout': '6m' }, /must be a duration from 100ms to 5m/],
+    [{ 'health-check': 'tcp', 'health-check-failures': '0' }, /must be a number from 1 to 999/],
+    [{ 'health-check': 'tcp', 'health-check-path': '/x' }, /health-check-path: is for health-check: http/],
+    [{ 'health-check': 'http', 'health-check-path': '/a b' }, /must begin with \/ and have no spaces/],
+    [{ 'health-check': 'http', 'health-check-path': '/\r\nX: y' }, /must begin with \/ and have no spaces/],
+  ];
+  for (const [settings, message] of refused) assert.match(refusal(of(settings)), message);
+  read(
+    of({}),
+    document('Connector', 'y', { routingKey: 'a', host: 'a', port: 1, settings: { 'health-check': 'tcp' } }),
+  );
+  read(of({ 'health-check': 'http', 'health-check-path': '/health', 'health-check-interval': '1m30s' }));
+});
+
 test('a Secret must hold credentials that fit together', () => {
   const of = (data: object) => refusal(secret('x', data));
   const all = { 'ca.crt': ca, 'tls.crt': certificate, 'tls.key': key };
@@ -169,6 +223,18 @@ test('a Secret must hold credentials that fit together', () => {
     ...plain,
     data: { 'ca.crt': base64(ca), 'tls.crt': base64(certificate), 'tls.key': base64(key).replace(/.{70}/g, '$&\n') },
   });
+});
+
+test('a Secret may hold the way to a proxy', () => {
+  const of = (data: object, type?: string) => refusal({ ...secret('x', data), type });
+  read({ ...secret('x', { host: 'proxy.example', port: '3128' }), type: 'Opaque' });
+  read({ ...secret('x', { host: '10.0.0.1', port: '3128', username: 'a', password: 'b' }), type: undefined });
+  assert.match(of({ host: 'a b', port: '1' }), /data\.host: must be a host name or an IP address/);
+  assert.match(of({ port: '1' }), /data\.host: must be a host name/);
+  assert.match(of({ host: 'a', port: '0' }), /data\.port: must be a number from 1 to 65535/);
+  assert.match(of({ host: 'a', port: '1', username: 'a:b', password: 'c' }), /data\.username: must not have a colon/);
+  assert.match(of({ host: 'a', port: '1', password: 'c' }), /data\.username: is required/);
+  assert.match(of({ host: 'a', port: '1' }, 'kubernetes.io/tls'), /data\.ca\.crt: is required/);
 });
 
 test('one document may come once', () => {

@@ -2,11 +2,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AccessState, LinkState, ListenerState } from '../../src/router/protocol.ts';
+import type { FlowRecord } from '../../src/router/records/encoding.ts';
 import type { Status } from '../../src/site/conditions.ts';
+import type { Kind } from '../../src/site/resources.ts';
 import { Site, type SiteEvent } from '../../src/site/site.ts';
 import { ca, certificate, key } from './credentials.ts';
 import { FakeRouter } from './fake-router.ts';
-import { access, connector, edgeSite, hubSite, link, listener, newStore, read, secret } from './setup.ts';
+import { access, connector, document, edgeSite, hubSite, link, listener, newStore, read, secret } from './setup.ts';
 
 const test = suite('site');
 const hidden = { showSecrets: false };
@@ -26,8 +28,7 @@ async function running(...documents: object[]) {
   });
   if (documents.length) site.documents.apply(read(...documents), 'local');
   await site.start();
-  const status = (kind: 'Site' | 'Link' | 'Listener' | 'Connector' | 'RouterAccess', name: string) =>
-    site.get({ kind, name }, hidden)?.status as Status;
+  const status = (kind: Exclude<Kind, 'Secret'>, name: string) => site.get({ kind, name }, hidden)?.status as Status;
   const brief = (...at: Parameters<typeof status>) => {
     const { status: word, message } = status(...at);
     return `${word}: ${message}`;
@@ -41,7 +42,25 @@ function listenerState(name: string, change: Partial<ListenerState> = {}): Liste
 }
 
 function linkState(name: string, change: Partial<LinkState>): LinkState {
-  const state = { since: 0, endpoint: null, peer: null, error: null, attempts: 0, nextAttemptAt: null };
+  const facts = {
+    roundTripMs: null,
+    octetsIn: 0,
+    octetsOut: 0,
+    reconnects: 0,
+    lastError: null,
+    certificateExpires: null,
+    certificateDaysLeft: null,
+  };
+  const state = {
+    since: 0,
+    endpoint: null,
+    peer: null,
+    error: null,
+    attempts: 0,
+    nextAttemptAt: null,
+    certificate: null,
+    facts,
+  };
   return { kind: 'link', name, status: 'connecting', ...state, ...change };
 }
 
@@ -122,16 +141,97 @@ test('a listener is ready when it is open and matched', async () => {
   assert.is(brief('Listener', 'a'), 'Error: 127.0.0.1:8080: taken');
 });
 
-test('what a connector cannot know is unknown', async () => {
+test('a MultiKeyListener is ready while any of its keys is reachable, and tells which', async () => {
+  const of = (name: string, port: number, strategy: object) =>
+    document('MultiKeyListener', name, { host: '127.0.0.1', port, strategy });
+  const { router, brief, status } = await running(
+    edgeSite,
+    of('a', 80, { priority: { routingKeys: ['x', 'y'] } }),
+    of('b', 81, { weighted: { routingKeys: { x: 3, y: 1 } } }),
+  );
+  assert.equal(
+    router.applies[0].put.map((part) => (part.kind === 'multiKeyListener' ? part.strategy : part)),
+    [{ priority: ['x', 'y'] }, { weighted: { x: 3, y: 1 } }],
+  );
+  const say = (reachable: string[]) =>
+    router.say(
+      ...['a', 'b'].map((name) => ({
+        ...listenerState(name, { matched: reachable.length > 0 }),
+        kind: 'multiKeyListener' as const,
+        reachable,
+      })),
+    );
+  say([]);
+  assert.is(brief('MultiKeyListener', 'a'), 'Pending: No matching connectors');
+  assert.is(status('MultiKeyListener', 'a').hasDestination, false);
+  assert.equal(status('MultiKeyListener', 'a').strategy, { priority: { routingKeysReachable: [] } });
+  say(['y']);
+  for (const name of ['a', 'b']) assert.is(brief('MultiKeyListener', name), 'Ready: OK');
+  assert.is(status('MultiKeyListener', 'a').hasDestination, true);
+  assert.equal(status('MultiKeyListener', 'a').strategy, { priority: { routingKeysReachable: ['y'] } });
+  assert.equal(status('MultiKeyListener', 'b').strategy, { weighted: { routingKeysReachable: { y: 1 } } });
+});
+
+/** What a hub named `hub` tells of itself. */
+const hubRecords: FlowRecord[] = [
+  { type: 'SITE', identity: 'hub-site', name: 'hub', platform: 'linux', version: '2.0' },
+  { type: 'ROUTER', identity: 'aaaaa:0', parent: 'hub-site', name: '0/hub-router' },
+  { type: 'ROUTER_ACCESS', identity: 'aaaaa:1', parent: 'aaaaa:0', name: 'edges', role: 'edge' },
+];
+const listensTo = (address: string): FlowRecord => ({
+  ...{ type: 'LISTENER', identity: 'aaaaa:2', parent: 'aaaaa:0', name: 'listener/a', address },
+});
+
+test('a connector is ready when somebody listens to its routing key, wherever that is', async () => {
   const { router, brief, status } = await running(edgeSite, connector('a'));
   router.say({ kind: 'connector', name: 'a', connectionsOpen: 1, connectionsTotal: 2, error: null });
+  assert.is(brief('Connector', 'a'), 'Pending: No matching listeners');
+  assert.is(status('Connector', 'a').hasMatchingListener, false);
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: [...hubRecords, listensTo('b')] }], remove: [] });
+  assert.is(brief('Connector', 'a'), 'Pending: No matching listeners');
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: [...hubRecords, listensTo('a')] }], remove: [] });
   assert.is(brief('Connector', 'a'), 'Ready: OK');
-  const matched = status('Connector', 'a').conditions.find(({ type }) => type === 'Matched');
-  assert.is(matched?.status, 'Unknown');
-  assert.not.ok('hasMatchingListener' in status('Connector', 'a'));
+  assert.is(status('Connector', 'a').hasMatchingListener, true);
   const error = { code: 'connection-refused', message: 'localhost:5432: nobody there' };
   router.say({ kind: 'connector', name: 'a', connectionsOpen: 0, connectionsTotal: 2, error });
   assert.is(brief('Connector', 'a'), 'Ready: localhost:5432: nobody there [connection-refused]');
+  router.send({ type: 'network', put: [], remove: ['aaaaa:0'] });
+  assert.is(brief('Connector', 'a'), 'Pending: No matching listeners');
+});
+
+test('the site shows the network, and another router starts with none', async () => {
+  const { site, router, status } = await running(edgeSite);
+  assert.is(status('Site', 'store1').sitesInNetwork, 0);
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: [...hubRecords, listensTo('a')] }], remove: [] });
+  assert.is(status('Site', 'store1').sitesInNetwork, 1);
+  const services = [{ routingKey: 'a', listeners: ['listener/a'] }];
+  assert.equal(status('Site', 'store1').network, [
+    { id: 'hub-site', name: 'hub', platform: 'linux', version: '2.0', services },
+  ]);
+  await site.apply(read(document('Site', 'store1', {})), 'local');
+  assert.is(status('Site', 'store1').sitesInNetwork, 0);
+});
+
+test('a link names the site of the access it ends at, and an access the sites of its peers', async () => {
+  const { router, status } = await running(
+    hubSite,
+    secret('edges'),
+    access('edges', [{ name: 'edge' }], { tlsCredentials: 'edges' }),
+  );
+  const peer = { address: '10.0.0.1:4', subject: null, product: 'skupper-router', version: '3', since: 0 };
+  router.say(accessState('edges-edge', { peers: [{ id: 'hub-router', siteName: null, ...peer }] }));
+  const names = () => (status('RouterAccess', 'edges').peers as { siteName: string | null }[])[0]?.siteName;
+  assert.is(names(), null);
+  router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: hubRecords }], remove: [] });
+  assert.is(names(), 'hub');
+
+  const edge = await running(edgeSite, secret(), link('up'));
+  const hub = { id: 'hub-router', product: 'skupper-router', version: '3', siteId: null, siteName: null };
+  edge.router.say(linkState('up', { status: 'up', peer: { ...hub, accessId: 'aaaaa:1' } }));
+  assert.not.ok('remoteSiteId' in edge.status('Link', 'up'), 'what is not known is not shown');
+  edge.router.send({ type: 'network', put: [{ source: 'aaaaa:0', records: hubRecords }], remove: [] });
+  const { remoteSiteId, remoteSiteName } = edge.status('Link', 'up');
+  assert.equal([remoteSiteId, remoteSiteName], ['hub-site', 'hub']);
 });
 
 test('a link tells why it is not operational', async () => {
@@ -155,6 +255,26 @@ test('a link tells why it is not operational', async () => {
   assert.not.ok('remoteSiteId' in status('Link', 'up'), 'what is not known is not shown');
 });
 
+test('a link tells what is known of its line', async () => {
+  const { router, status } = await running(edgeSite, secret(), link('up'));
+  router.say(linkState('up', { status: 'up' }));
+  assert.equal(status('Link', 'up').facts, { octetsIn: 0, octetsOut: 0, reconnects: 0 });
+  const lastError = { code: 'idle-timeout', message: 'silence', class: 'transient', at: 0 } as const;
+  const facts = { roundTripMs: 12.5, octetsIn: 1, octetsOut: 2, reconnects: 3, lastError };
+  router.say(
+    linkState('up', { status: 'up', facts: { ...facts, certificateExpires: 86_400_000, certificateDaysLeft: 0 } }),
+  );
+  assert.equal(status('Link', 'up').facts, {
+    roundTripMs: 12.5,
+    octetsIn: 1,
+    octetsOut: 2,
+    reconnects: 3,
+    lastError: { code: 'idle-timeout', message: 'silence', class: 'transient', time: '1970-01-01T00:00:00Z' },
+    certificateExpirationTime: '1970-01-02T00:00:00Z',
+    certificateDaysLeft: 0,
+  });
+});
+
 test('a missing Secret is named, and its document comes alive when it comes', async () => {
   const { site, router, brief } = await running(edgeSite, link('up'));
   assert.is(brief('Link', 'up'), 'Error: TLS credentials secret "credentials" not found');
@@ -165,6 +285,49 @@ test('a missing Secret is named, and its document comes alive when it comes', as
   await site.delete([{ kind: 'Secret', name: 'credentials' }], 'local');
   assert.equal(router.applies.at(-1)?.remove, [{ kind: 'link', name: 'up' }]);
   assert.match(brief('Link', 'up'), /not found/);
+});
+
+test('TLS at a service is planned from the Secret, and changes with it', async () => {
+  const { site, router, brief } = await running(
+    edgeSite,
+    document('Listener', 'a', { routingKey: 'a', host: 'localhost', port: 80, tlsCredentials: 'credentials' }),
+    document('Connector', 'b', { routingKey: 'b', host: 'localhost', port: 81, tlsCredentials: 'credentials' }),
+    document('Connector', 'c', {
+      routingKey: 'c',
+      host: 'localhost',
+      port: 82,
+      tlsCredentials: 'credentials',
+      useClientCert: true,
+      verifyHostname: true,
+    }),
+  );
+  assert.is(brief('Listener', 'a'), 'Pending: Pending', 'what nobody supplies is issued by the site itself');
+  const planned = () =>
+    Object.fromEntries((router.applies.at(-1)?.put ?? []).map((part) => [part.name, 'tls' in part ? part.tls : null]));
+  await site.apply(read(secret()), 'local');
+  assert.equal(planned(), {
+    a: { ...tls, requireClientCert: false },
+    b: { ca, verifyHostname: false },
+    c: { ...tls, verifyHostname: true },
+  });
+  await site.apply(read({ ...secret('credentials', { 'ca.crt': ca }), type: 'Opaque' }), 'local');
+  assert.match(brief('Listener', 'a'), /"credentials" has no tls.crt and tls.key/);
+  assert.match(brief('Connector', 'c'), /"credentials" has no tls.crt and tls.key/);
+  assert.equal(router.applies.at(-1)?.put, [], 'a connector that needs the CA alone goes on');
+});
+
+test('a link is told of its proxy and its idle timeout', async () => {
+  const settings = { 'proxy-configuration': 'proxy', 'idle-timeout': '1m30s' };
+  const { site, router, brief } = await running(edgeSite, secret(), link('up', { settings }));
+  assert.is(brief('Link', 'up'), 'Error: Secret not found for proxy configuration');
+  const proxy = { host: 'proxy', port: '3128', username: 'u', password: 'p' };
+  await site.apply(read({ ...secret('proxy', proxy), type: 'Opaque' }), 'local');
+  const [part] = router.applies.at(-1)?.put ?? [];
+  assert.equal(part?.kind === 'link' && [part.proxy, part.idleTimeout], [{ ...proxy, port: 3128 }, 90_000]);
+  await site.apply(read(secret('proxy')), 'local');
+  assert.is(brief('Link', 'up'), 'Error: the Secret "proxy" is no proxy configuration');
+  await site.apply(read({ ...secret('credentials', proxy), type: 'Opaque' }), 'local');
+  assert.is(brief('Link', 'up'), 'Error: TLS credentials secret "credentials" has no ca.crt');
 });
 
 test('a link without an endpoint for this site, or of an interior site, says so', async () => {

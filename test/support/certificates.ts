@@ -23,6 +23,7 @@ export interface IssueOptions {
 
 export interface Ca {
   certificate: string;
+  key: string;
   issue(options: IssueOptions): Issued;
 }
 
@@ -96,5 +97,5 @@ export function makeCa(name: string, validity: Pick<IssueOptions, 'notBefore' | 
     certificate.sign(keys.privateKey, forge.md.sha256.create());
     return { ca, certificate: forge.pki.certificateToPem(certificate), key: leafKeys.pem };
   };
-  return { certificate: ca, issue };
+  return { certificate: ca, key: keys.pem, issue };
 }

@@ -11,12 +11,18 @@ export function secret(name: string, { ca, certificate, key }: Issued): object {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'kubernetes.io/tls', stringData };
 }
 
-export function connector(name: string, port: number, routingKey = name, host = '127.0.0.1'): object {
-  return document('Connector', name, { routingKey, host, port });
+export function connector(name: string, port: number, routingKey = name, host = '127.0.0.1', more = {}): object {
+  return document('Connector', name, { routingKey, host, port, ...more });
 }
 
-export function listener(name: string, port: number, routingKey = name, host = '127.0.0.1'): object {
-  return document('Listener', name, { routingKey, host, port });
+export function listener(name: string, port: number, routingKey = name, host = '127.0.0.1', more = {}): object {
+  return document('Listener', name, { routingKey, host, port, ...more });
+}
+
+/** Keys in order, or keys with weights. */
+export function multiKeyListener(name: string, port: number, keys: string[] | Record<string, number>): object {
+  const strategy = Array.isArray(keys) ? { priority: { routingKeys: keys } } : { weighted: { routingKeys: keys } };
+  return document('MultiKeyListener', name, { host: '127.0.0.1', port, strategy });
 }
 
 /** What a hub is reached by, and whom it trusts. */

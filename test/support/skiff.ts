@@ -13,6 +13,7 @@ import type { Kind } from '../../src/site/resources.ts';
 import { eventually, within } from './eventually.ts';
 
 export const executable = join(import.meta.dirname, '../../dist/skiff');
+const main = join(import.meta.dirname, '../../src/main.ts');
 const env = { PATH: process.env.PATH, HOME: '/nonexistent', TMPDIR: tmpdir() };
 
 export interface RunOptions {
@@ -21,6 +22,10 @@ export interface RunOptions {
   /** Given with --apply. */
   documents?: object[];
   args?: string[];
+  /** Run from source, which lets a test into the process: the executable lets nobody in. */
+  fromSource?: boolean;
+  /** Added to the environment. */
+  env?: Record<string, string>;
   /** The name of an `ip netns` to run in. */
   namespace?: string;
 }
@@ -118,13 +123,21 @@ export class Skiff {
   readonly #namespace: string | undefined;
   readonly #child: ChildProcess;
 
-  private constructor({ data = newDirectory(), documents = [], args = [], namespace }: RunOptions) {
+  private constructor({
+    data = newDirectory(),
+    documents = [],
+    args = [],
+    namespace,
+    fromSource,
+    env: more,
+  }: RunOptions) {
     this.data = data;
     this.#namespace = namespace;
     this.api = new ApiClient(data);
     const apply = documents.length > 0 ? ['--apply', fileOf(...documents)] : [];
-    const [program, all] = command(['run', '--data', data, '--log-format', 'json', ...apply, ...args], namespace);
-    const child = spawn(program, all, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const words = ['run', '--data', data, '--log-format', 'json', ...apply, ...args];
+    const [program, all] = fromSource ? [process.execPath, [main, ...words]] : command(words, namespace);
+    const child = spawn(program, all, { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     running.add(this);
     eachLine(child.stdout, (line) => this.events.push(JSON.parse(line)));

@@ -7,7 +7,7 @@ import { Chunk } from '../../src/net/chunk.ts';
 import type { Arrival, Consumer, Sink, Source } from '../../src/router/forwarding.ts';
 import { InboundLink } from '../../src/router/inbound.ts';
 import type { Peer } from '../../src/router/peer.ts';
-import type { ListenerState } from '../../src/router/protocol.ts';
+import type { ListenerState, PartState } from '../../src/router/protocol.ts';
 import { Router } from '../../src/router/router.ts';
 import { openingOf } from '../../src/tcp/encapsulation.ts';
 import { Listener } from '../../src/tcp/listener.ts';
@@ -56,7 +56,7 @@ test('one read of a client goes ahead of the answer, and its end does not', asyn
   const router = newRouter();
   const far = new Taker();
   router.addresses.addConsumer('Mecho', far);
-  let state: ListenerState | null = null;
+  let state: PartState | null = null;
   const config = { kind: 'listener', name: 'echo', routingKey: 'echo', host: '127.0.0.1', port: 0 } as const;
   const listener = new Listener(config, router, (now) => {
     state = now;

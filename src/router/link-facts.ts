@@ -1,0 +1,93 @@
+/** What is known of a link over all its connections: how long its line is, how much it has carried, what went wrong. */
+import { X509Certificate } from 'node:crypto';
+import type { Connection } from '../amqp/connection.ts';
+import type { ErrorFact } from '../errors.ts';
+import type { LinkFacts as Facts } from './protocol.ts';
+
+/** How often the round trip is measured, and all of it told, in milliseconds. */
+const MEASURE_EVERY = 10_000;
+const DAY = 24 * 60 * 60 * 1_000;
+
+export class LinkFacts {
+  readonly #onMeasured: () => void;
+  #certificateExpires: number | null = null;
+  #connection: Connection | null = null;
+  /** The connection whose round trip is being measured. */
+  #measuring: Connection | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #roundTrip: number | null = null;
+  #connections = 0;
+  #lastError: Facts['lastError'] = null;
+  /** Of the connections that are gone. */
+  #octetsIn = 0;
+  #octetsOut = 0;
+
+  /** `onMeasured`: there is something new to tell. */
+  constructor(onMeasured: () => void) {
+    this.#onMeasured = onMeasured;
+  }
+
+  /** The site's own certificate, in PEM; null when it shows none. */
+  set certificate(pem: string | null) {
+    this.#certificateExpires = pem === null ? null : new X509Certificate(pem).validToDate.getTime();
+  }
+
+  /** A connection is open in both directions. */
+  begin(connection: Connection): void {
+    this.#connection = connection;
+    this.#connections++;
+    this.#measure(connection);
+    this.#timer = setInterval(() => this.#measure(connection), MEASURE_EVERY);
+  }
+
+  /** The connection is gone, or will be taken no more note of. */
+  end(): void {
+    if (this.#timer) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#octetsIn += this.#connection?.octetsIn ?? 0;
+    this.#octetsOut += this.#connection?.octetsOut ?? 0;
+    this.#connection = null;
+    this.#roundTrip = null;
+  }
+
+  failed(fact: ErrorFact, permanent: boolean): void {
+    this.#lastError = { ...fact, class: permanent ? 'permanent' : 'transient', at: Date.now() };
+  }
+
+  get now(): Facts {
+    const expires = this.#certificateExpires;
+    return {
+      roundTripMs: this.#roundTrip,
+      octetsIn: this.#octetsIn + (this.#connection?.octetsIn ?? 0),
+      octetsOut: this.#octetsOut + (this.#connection?.octetsOut ?? 0),
+      reconnects: Math.max(0, this.#connections - 1),
+      lastError: this.#lastError,
+      certificateExpires: expires,
+      certificateDaysLeft: expires === null ? null : Math.floor((expires - Date.now()) / DAY),
+    };
+  }
+
+  /**
+   * Begins a session and ends it: every peer answers a begin at once, while a flow that asks for an echo gets none from
+   * skupper-router.
+   */
+  #measure(connection: Connection): void {
+    // A line that is longer than the interval is measured once at a time.
+    if (connection.closing || this.#measuring === connection) return;
+    const begun = performance.now();
+    this.#measuring = connection;
+    try {
+      const session = connection.openSession();
+      session.onBegan = () => {
+        this.#measuring = null;
+        session.end();
+        if (this.#connection !== connection) return;
+        this.#roundTrip = Math.round((performance.now() - begun) * 10) / 10;
+        this.#onMeasured();
+      };
+    } catch {
+      // As many sessions as both ends take: streams come before measuring.
+      this.#measuring = null;
+    }
+  }
+}

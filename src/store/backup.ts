@@ -1,0 +1,157 @@
+/**
+ * Copies of the database: made while it is in use, and put back in its place.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
+import { migrate } from './migrations.ts';
+import { isDamaged, openSqlite, type Sqlite } from './sqlite.ts';
+
+/** Copies under way; what a crash leaves of them is nobody's. */
+const temporary = /^skiff\.db\.(backup|restore)-[0-9a-f]+(-wal|-shm|-journal)?$/;
+
+/**
+ * Tables to which rows are only ever added, whatever is restored: who was locked out stays so, what was given out is
+ * still known, what was used is used.
+ */
+const remembered = ['revocations', 'issued', 'redemptions'];
+
+export function removeLeftCopies(directory: string): void {
+  for (const name of readdirSync(directory)) if (temporary.test(name)) rmSync(join(directory, name));
+}
+
+/** The database as it is at one moment, while others go on to change it. */
+export async function copyOf(db: Sqlite, file: string): Promise<Buffer> {
+  const copy = `${file}.backup-${randomBytes(8).toString('hex')}`;
+  // Made here first, so that it never is for other eyes than the user's.
+  writeFileSync(copy, '', { mode: 0o600 });
+  try {
+    await db.backup(copy);
+    return readFileSync(copy);
+  } finally {
+    for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(copy + suffix, { force: true });
+  }
+}
+
+export interface Restored {
+  /** Rows that the backup did not have and that are kept, by table. */
+  kept: Record<string, number>;
+  /** Where the database that was there lies now. */
+  aside: string | null;
+}
+
+/** Puts `database` in the place of `file`, whose directory the caller holds. At every moment one of the two is there. */
+export function restore(file: string, database: Buffer): Restored {
+  const next = `${file}.restore-${randomBytes(8).toString('hex')}`;
+  try {
+    writeFileSync(next, database, { mode: 0o600 });
+    const kept = prepare(next, others(file));
+    sync(next);
+    const aside = existsSync(file) ? setAside(file) : null;
+    renameSync(next, file);
+    sync(dirname(file));
+    return { kept, aside };
+  } catch (error) {
+    for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(next + suffix, { force: true });
+    throw error;
+  }
+}
+
+/** Checks the copy, adds what must not be forgotten, and leaves it in one file. */
+function prepare(file: string, sources: string[]): Record<string, number> {
+  const db = openSqlite(file, 0);
+  try {
+    db.pragma('journal_mode = DELETE');
+    const finding = db.pragma('quick_check(1)', { simple: true });
+    if (finding !== 'ok')
+      throw new SkiffError('backup-unreadable', `the database in the backup is damaged: ${finding}`);
+    migrate(db);
+    const kept: Record<string, number> = {};
+    for (const source of sources) remember(db, source, kept);
+    return kept;
+  } finally {
+    db.close();
+  }
+}
+
+function remember(db: Sqlite, source: string, kept: Record<string, number>): void {
+  try {
+    db.prepare('ATTACH ? AS old').run(source);
+  } catch (error) {
+    unreadable(source, error);
+    return;
+  }
+  try {
+    db.transaction(() => {
+      for (const table of remembered) add(db, table, kept);
+    })();
+  } catch (error) {
+    unreadable(source, error);
+  } finally {
+    db.exec('DETACH old');
+  }
+}
+
+/** The columns that both have, for what was there may be of another release. */
+function add(db: Sqlite, table: string, kept: Record<string, number>): void {
+  const columnsOf = db.prepare<[string, string], string>('SELECT name FROM pragma_table_info(?, ?)').pluck();
+  const old = columnsOf.all(table, 'old');
+  const columns = columnsOf.all(table, 'main').filter((column) => old.includes(column));
+  if (columns.length === 0) return;
+  const names = columns.map((column) => `"${column}"`).join(', ');
+  const { changes } = db
+    .prepare(`INSERT OR IGNORE INTO main."${table}" (${names}) SELECT ${names} FROM old."${table}"`)
+    .run();
+  if (changes > 0) kept[table] = (kept[table] ?? 0) + changes;
+}
+
+function unreadable(source: string, error: unknown): void {
+  if (!isDamaged(error)) throw error;
+  log.warn('store', `nothing can be read of ${source}, which is damaged`);
+}
+
+/** The database that is there, and those that were set aside before. */
+function others(file: string): string[] {
+  const directory = dirname(file);
+  return readdirSync(directory)
+    .filter((name) => /^skiff\.db($|\.(bad|before-restore)-)/.test(name) && !/-(wal|shm|journal)$/.test(name))
+    .map((name) => join(directory, name));
+}
+
+/** Under a second name, while the first one stays in place. */
+function setAside(file: string): string {
+  const aside = `${file}.before-restore-${new Date().toISOString().replaceAll(/[-:]/g, '')}`;
+  try {
+    const db = openSqlite(file, 0);
+    // All of it in the one file.
+    db.pragma('journal_mode = DELETE');
+    db.close();
+  } catch (error) {
+    if (!isDamaged(error)) throw error;
+  }
+  linkSync(file, aside);
+  for (const suffix of ['-wal', '-shm']) if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
+  return aside;
+}
+
+function sync(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
