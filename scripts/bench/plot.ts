@@ -76,6 +76,7 @@ function draw(results: CaseResult[]): string {
       `<text x="${LEFT + 16 + index * 90}" y="23" class="value">${label}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif">
+<title>Rates and CPU as multiples of skupper-router’s</title>
 <style>
 .title { font-size: 13px; font-weight: bold } .label { font-size: 12px; text-anchor: end }
 .tick, .value { font-size: 10px } .tick { text-anchor: middle } .grid { stroke: #d0d7de } .one { stroke: #24292f }

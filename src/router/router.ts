@@ -1,5 +1,5 @@
 /** The router: who it is, what addresses it knows, and where a message goes. */
-import { randomFillSync } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import type { RouterAnnotations } from '../amqp/message.ts';
 import { type Address, AddressTable, addressKey } from './addresses.ts';
 import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
