@@ -20,6 +20,8 @@ export interface Setting {
   load: Load;
   /** How long a load is to last. */
   seconds: number;
+  /** How long connections are to come and go where it is asked whether that leaves anything. */
+  churn: number;
   world: World;
 }
 
@@ -33,6 +35,8 @@ export interface Case {
   quick?: boolean;
   /** When less would say nothing. */
   atLeastSeconds?: number;
+  /** Measured once, however many rounds there are. */
+  once?: boolean;
   /** Needs processes that have done nothing yet, so it is given new ones each time. */
   fresh?: boolean;
   /** What is shown, in this order. */

@@ -74,7 +74,7 @@ function versionOf(program: string): string | null {
   }
 }
 
-function writeJson(file: string, results: CaseResult[], systems: System[], load: Load): void {
+function writeJson(file: string, results: CaseResult[], systems: System[], load: Load, pin?: string): void {
   const router = process.env.SKROUTERD;
   const facts = {
     date: new Date().toISOString(),
@@ -82,25 +82,42 @@ function writeJson(file: string, results: CaseResult[], systems: System[], load:
     node: process.version,
     skupperRouter: router ? versionOf(router) : null,
     generators: load.generators,
+    pinned: pin ?? null,
     systems: systems.map(({ name }) => name),
   };
   writeFileSync(file, `${JSON.stringify({ ...facts, results, checks: check(results) }, null, 2)}\n`);
 }
 
-async function bench(options: Options, directory: string, processes: Processes): Promise<number> {
+interface Running {
+  /** Load and servers. */
+  processes: Processes;
+  /** What is measured. */
+  measured: Processes;
+}
+
+/** Puts this process, and with it the load, on the CPUs that are left, and what is measured on `pin`. */
+function pinned(pin: string, directory: string): Processes {
+  const wanted = new Set(pin.split(',').map(Number));
+  const left = cpus().flatMap((_, index) => (wanted.has(index) ? [] : [index]));
+  if (left.length === 0) throw new Error('--pin leaves no CPU for the load');
+  execFileSync('taskset', ['-a', '-p', '-c', left.join(','), String(process.pid)], { stdio: 'ignore' });
+  return new Processes(directory, ['taskset', '-c', pin]);
+}
+
+async function bench(options: Options, directory: string, { processes, measured }: Running): Promise<number> {
   const cases = chosenCases(options);
   const systems = chosenSystems(options);
-  const { rounds, seconds, quick } = options;
+  const { rounds, seconds, churn, quick } = options;
 
   const httpPort = await freePort();
   const iperf3Port = await freePort();
   const load = new Load(processes, directory, iperf3Port, options.ownLoad);
   await load.startServer(httpPort);
   const bulk = load.generators.bulk === 'iperf3' ? iperf3Port : httpPort;
-  const world: World = { directory, processes, ca: makeCa('bench CA'), servers: { http: httpPort, bulk } };
+  const world: World = { directory, processes: measured, ca: makeCa('bench CA'), servers: { http: httpPort, bulk } };
 
   const patience = new Patience(options.patience);
-  const runner = new Rounds({ systems, world, load, patience, rounds, seconds, thorough: !quick });
+  const runner = new Rounds({ systems, world, load, patience, rounds, seconds, churn, thorough: !quick });
   const began = performance.now();
   const results: CaseResult[] = [];
   for (const definition of cases) {
@@ -109,7 +126,7 @@ async function bench(options: Options, directory: string, processes: Processes):
     printCase(definition, result);
   }
   console.log(`\n${rounds} rounds of ${seconds} s, ${((performance.now() - began) / 1_000).toFixed(0)} s in all`);
-  if (options.json !== undefined) writeJson(options.json, results, systems, load);
+  if (options.json !== undefined) writeJson(options.json, results, systems, load, options.pin);
   const code = options.check ? printChecks(check(results)) : 0;
   return results.some(({ failures }) => failures.length > 0) ? 1 : code;
 }
@@ -122,6 +139,7 @@ async function main(): Promise<number> {
   }
   const directory = mkdtempSync(join(tmpdir(), 'skiff-bench-'));
   const processes = new Processes(directory);
+  const measured = options.pin === undefined ? processes : pinned(options.pin, directory);
   const clean = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
   for (const [signal, code] of [
     ['SIGINT', 130],
@@ -129,13 +147,15 @@ async function main(): Promise<number> {
   ] as const) {
     process.on(signal, () => {
       processes.killAll();
+      measured.killAll();
       clean();
       process.exit(code);
     });
   }
   try {
-    return await bench(options, directory, processes);
+    return await bench(options, directory, { processes, measured });
   } finally {
+    await measured.stopAll();
     await processes.stopAll();
     clean();
   }

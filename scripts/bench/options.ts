@@ -12,6 +12,8 @@ export const USAGE = `usage: npm run bench -- [OPTION]…
   --patience N    wait up to N seconds in all for a quiet machine, and measure disturbed rounds again
   --json FILE     write all numbers there
   --check         end with code 1 when a target is missed, with 2 when that cannot be told
+  --pin CPUS      keep what is measured on these CPUs, such as 0 or 0,1, and the load off them
+  --churn N       how many seconds memory/churn makes and ends connections (without it: 300)
   --own-load      do without iperf3 and wrk
   --profile DIR   run Skiff from source and write CPU profiles there
   --list          name the cases
@@ -28,6 +30,8 @@ export interface Options {
   patience: number;
   json: string | undefined;
   check: boolean;
+  pin: string | undefined;
+  churn: number;
   ownLoad: boolean;
   profile: string | undefined;
   list: boolean;
@@ -46,6 +50,8 @@ export function readOptions(args: string[]): Options {
       patience: { type: 'string' },
       json: { type: 'string' },
       check: { type: 'boolean', default: false },
+      pin: { type: 'string' },
+      churn: { type: 'string' },
       'own-load': { type: 'boolean', default: false },
       profile: { type: 'string' },
       list: { type: 'boolean', default: false },
@@ -58,6 +64,8 @@ export function readOptions(args: string[]): Options {
     rounds: Math.ceil(number('rounds', values.rounds, quick ? 2 : 5)),
     seconds: number('seconds', values.seconds, quick ? 0.5 : 2),
     patience: number('patience', values.patience, 0),
+    pin: values.pin,
+    churn: number('churn', values.churn, 300),
     ownLoad: values['own-load'],
     // The processes run elsewhere.
     profile: values.profile === undefined ? undefined : resolve(values.profile),

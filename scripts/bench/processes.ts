@@ -104,16 +104,20 @@ export interface StartOptions {
 
 export class Processes {
   readonly #directory: string;
+  /** What runs the programs, such as `taskset`. */
+  readonly #prefix: string[];
   readonly #running = new Set<Process>();
   #count = 0;
 
-  constructor(directory: string) {
+  constructor(directory: string, prefix: string[] = []) {
     this.#directory = directory;
+    this.#prefix = prefix;
   }
 
   start(name: string, program: string, args: string[], options: StartOptions = {}): Process {
     const log = join(this.#directory, `${name.replaceAll(/\W+/g, '-')}-${++this.#count}.log`);
-    const child = spawn(program, args, {
+    const [first, ...rest] = [...this.#prefix, program, ...args];
+    const child = spawn(first, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: options.env ?? process.env,
       cwd: this.#directory,

@@ -13,6 +13,8 @@ interface RoundsOptions {
   rounds: number;
   /** How long each load lasts. */
   seconds: number;
+  /** How long `memory/churn` takes, in seconds. */
+  churn: number;
   /** Warm up at length. */
   thorough: boolean;
 }
@@ -30,7 +32,8 @@ export class Rounds {
   }
 
   async run(definition: Case): Promise<CaseResult> {
-    const { systems, rounds, patience } = this.#options;
+    const { systems, patience } = this.#options;
+    const rounds = definition.once ? 1 : this.#options.rounds;
     const taking = systems.filter(({ name }) => !definition.systems || definition.systems.includes(name));
     const result: CaseResult = { name: definition.name, samples: {}, failures: [] };
     for (const { name } of taking) result.samples[name] = [];
@@ -63,15 +66,15 @@ export class Rounds {
   }
 
   async #measure(definition: Case, system: System): Promise<Sample> {
-    const { world, load } = this.#options;
+    const { world, load, churn } = this.#options;
     const seconds = Math.max(this.#options.seconds, definition.atLeastSeconds ?? 0);
     if (!definition.fresh) {
       const deployment = await this.#deployment(system, definition.layout);
-      return definition.measure({ deployment, load, seconds, world });
+      return definition.measure({ deployment, load, seconds, churn, world });
     }
     const deployment = await system.start(definition.layout, world);
     try {
-      return await definition.measure({ deployment, load, seconds, world });
+      return await definition.measure({ deployment, load, seconds, churn, world });
     } finally {
       await deployment.stop();
     }

@@ -13,15 +13,22 @@ export interface Target {
 export const targets: Target[] = [
   { cases: /^bulk\/(up|down)-[14]$/, metric: 'rate', against: 'skupper-router', atLeast: 3 },
   { cases: /^bulk\/(up|down)-[14]$/, metric: 'cpu', against: 'skupper-router', atMost: 0.45 },
+  // The same with many connections beside that say nothing.
+  { cases: /^idle\/500-bulk-/, metric: 'rate', against: 'skupper-router', atLeast: 3 },
+  { cases: /^idle\/500-bulk-/, metric: 'cpu', against: 'skupper-router', atMost: 0.45 },
+  { cases: /^idle\/500-http-64$/, metric: 'rate', against: 'skupper-router', atLeast: 2 },
   { cases: /^http\/1$/, metric: 'rate', against: 'skupper-router', atLeast: 1.5 },
   { cases: /^http\/(16|64)$/, metric: 'rate', against: 'skupper-router', atLeast: 2 },
   { cases: /^http\/(1|16|64)$/, metric: 'p99', against: 'skupper-router', atMost: 1 },
   { cases: /^connects\/16$/, metric: 'rate', against: 'skupper-router', atLeast: 1.5 },
   { cases: /^beside\//, metric: 'p99', against: 'skupper-router', atMost: 1 },
-  { cases: /^fairness\//, metric: 'p99', against: 'skupper-router', atMost: 1 },
+  { cases: /^fairness\//, metric: 'slowdown', against: 'itself', atMost: 3 },
   { cases: /^memory\/idle$/, metric: 'rss edge', against: 'itself', atMost: 90 },
   { cases: /^memory\/http-500$/, metric: 'stream edge', against: 'itself', atMost: 100 },
   { cases: /^memory\/http-500$/, metric: 'stream hub', against: 'itself', atMost: 100 },
+  { cases: /^memory\/streams-5000$/, metric: 'stream edge', against: 'itself', atMost: 100 },
+  { cases: /^memory\/streams-5000$/, metric: 'stream hub', against: 'itself', atMost: 100 },
+  { cases: /^memory\/churn$/, metric: 'growth', against: 'itself', atMost: 10 },
   { cases: /^edges\/1000$/, metric: 'rss', against: 'itself', atMost: 400 },
 ];
 

@@ -1,5 +1,5 @@
 /** The router: who it is, what addresses it knows, and where a message goes. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 import type { RouterAnnotations } from '../amqp/message.ts';
 import { type Address, AddressTable, addressKey } from './addresses.ts';
 import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
@@ -80,9 +80,17 @@ export class Router {
 
 const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
+/** Random octets, drawn many at a time: a stream needs a name, and each draw costs more than the name. */
+const random = Buffer.alloc(4096);
+let drawn = random.length;
+
 /** A random name of `length` characters, in the alphabet skupper-router uses for its own. */
 export function randomName(length: number, alphabet = `${ALPHANUMERIC}+_`): string {
+  if (drawn + length > random.length) {
+    randomFillSync(random);
+    drawn = 0;
+  }
   let name = '';
-  for (const octet of randomBytes(length)) name += alphabet[octet % alphabet.length];
+  for (const end = drawn + length; drawn < end; drawn++) name += alphabet[(random[drawn] as number) % alphabet.length];
   return name;
 }

@@ -1,34 +1,44 @@
 /** Many connections without traffic, and a few with. */
-import { type Case, costs, cpuMetric, observe } from '../bench.ts';
+import { type Case, costs, cpuMetric, type Metric, observe, type Sample, type Setting } from '../bench.ts';
+import type { Direction } from '../load/load.ts';
 import { residentMegabytes } from '../proc.ts';
+import type { Deployment } from '../systems/system.ts';
 import { latencyMetrics, latencySample } from './latency.ts';
 
-const CONNECTIONS = 2_000;
+const GIB = 2 ** 30;
+/** How long the idle ones stay beside what is measured, in seconds. */
+const STAY = 60;
 
-export const idleCases: Case[] = [
-  {
-    name: `idle/${CONNECTIONS}`,
+interface Beside {
+  name: string;
+  connections: number;
+  metrics: Metric[];
+  run(setting: Setting): Promise<Sample>;
+}
+
+function memoryOf({ processes }: Deployment): number[] {
+  return processes.map(({ process }) => residentMegabytes(process.pid));
+}
+
+function idle({ name, connections, metrics, run }: Beside): Case {
+  return {
+    name: `idle/${name}`,
     layout: 'pair',
     fresh: true,
-    metrics: [
-      ...latencyMetrics('req/s'),
-      cpuMetric('s/100k', 2),
-      { name: 'kept', unit: 'KB each', digits: 1, bySite: true },
-    ],
-    async measure({ deployment, load, seconds }) {
+    metrics: [...metrics, { name: 'kept', unit: 'KB each', digits: 1, bySite: true }],
+    async measure(setting) {
+      const { deployment, load, seconds } = setting;
       const port = deployment.ports.http;
       await load.http(port, 16, 1);
-      const before = deployment.processes.map(({ process }) => residentMegabytes(process.pid));
-      const held = await load.hold({ kind: 'idle', port, connections: CONNECTIONS, seconds: seconds + 60 });
+      const before = memoryOf(deployment);
+      const held = await load.hold({ kind: 'idle', port, connections, seconds: seconds + STAY });
       try {
+        const after = memoryOf(deployment);
         const each = deployment.processes.map(
-          ({ site, process }, index) =>
-            [`kept ${site}`, ((residentMegabytes(process.pid) - before[index]) * 1_000) / CONNECTIONS] as const,
+          ({ site }, index) => [`kept ${site}`, ((after[index]! - before[index]!) * 1_000) / connections] as const,
         );
-        const loaded = await observe(deployment, () => load.http(port, 16, seconds));
         return {
-          ...latencySample(loaded.result),
-          ...costs(loaded, loaded.result.requests / 100_000),
+          ...(await run(setting)),
           ...(each.length > 0 ? { kept: each.reduce((sum, [, kilobytes]) => sum + kilobytes, 0) } : {}),
           ...Object.fromEntries(each),
         };
@@ -36,5 +46,36 @@ export const idleCases: Case[] = [
         await held.stop();
       }
     },
-  },
+  };
+}
+
+function http(connections: number): Pick<Beside, 'metrics' | 'run'> {
+  return {
+    metrics: [...latencyMetrics('req/s'), cpuMetric('s/100k', 2)],
+    async run({ deployment, load, seconds }) {
+      const loaded = await observe(deployment, () => load.http(deployment.ports.http, connections, seconds));
+      return { ...latencySample(loaded.result), ...costs(loaded, loaded.result.requests / 100_000) };
+    },
+  };
+}
+
+function bulk(direction: Direction): Pick<Beside, 'metrics' | 'run'> {
+  return {
+    metrics: [{ name: 'rate', unit: 'Gbit/s', digits: 2 }, cpuMetric('s/GiB', 2)],
+    async run({ deployment, load, seconds }) {
+      // New processes are slow until what they do most is compiled.
+      await load.bulk(deployment.ports.bulk, direction, 1, 2);
+      const loaded = await observe(deployment, () => load.bulk(deployment.ports.bulk, direction, 1, seconds));
+      const { up, down, seconds: taken } = loaded.result;
+      const octets = up + down;
+      return { rate: (octets * 8) / taken / 1e9, ...costs(loaded, octets / GIB) };
+    },
+  };
+}
+
+export const idleCases: Case[] = [
+  idle({ name: '500-http-64', connections: 500, ...http(64) }),
+  idle({ name: '500-bulk-up', connections: 500, ...bulk('up') }),
+  idle({ name: '500-bulk-down', connections: 500, ...bulk('down') }),
+  idle({ name: '2000-http-16', connections: 2_000, ...http(16) }),
 ];
