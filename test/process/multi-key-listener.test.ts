@@ -102,8 +102,11 @@ test('the port is open only while any key is reachable', async () => {
   await hubSite.until('MultiKeyListener', 'later', 'Ready');
   assert.is(await goesTo(port), 'one');
   const table = await hubSite.cli('get', 'mkl');
-  assert.match(table.stdout, /^NAME +STATUS +ROUTING-KEYS +HOST +PORT +HAS-DESTINATION +MESSAGE$/m);
-  assert.match(table.stdout, new RegExp(`^later +Ready +nobody,later +127\\.0\\.0\\.1 +${port} +true +OK$`, 'm'));
+  assert.match(table.stdout, /^NAME +STATUS +HOST +PORT +STRATEGY +ROUTING-KEYS +HAS-DESTINATION +MESSAGE$/m);
+  assert.match(
+    table.stdout,
+    new RegExp(`^later +Ready +127\\.0\\.0\\.1 +${port} +priority +nobody,later +true +OK$`, 'm'),
+  );
   await store1.delete('Connector', 'later');
   await eventually('its port is closed', async () => !(await accepts(port)));
   await hubSite.delete('MultiKeyListener', 'later');
