@@ -1,21 +1,27 @@
 /** Throughput of streams that carry as much as they can. */
-import { type Case, costs, cpuMetric, observe } from '../bench.ts';
-import type { Direction } from '../load/load.ts';
+import { type Case, costs, cpuMetric, type Loaded, type Metric, observe, type Sample } from '../bench.ts';
+import type { BulkResult, Direction } from '../load/load.ts';
 import type { LayoutName } from '../systems/system.ts';
 
 const GIB = 2 ** 30;
+
+export const bulkMetrics: Metric[] = [{ name: 'rate', unit: 'Gbit/s', digits: 2 }, cpuMetric('s/GiB', 2)];
+
+export function bulkSample(loaded: Loaded<BulkResult>): Sample {
+  const { up, down, seconds } = loaded.result;
+  const octets = up + down;
+  return { rate: (octets * 8) / seconds / 1e9, ...costs(loaded, octets / GIB) };
+}
 
 function bulk(layout: LayoutName, direction: Direction, streams: number, quick = false): Case {
   return {
     name: `bulk/${layout === 'relay' ? 'relay-' : ''}${direction}-${streams}`,
     layout,
     quick,
-    metrics: [{ name: 'rate', unit: 'Gbit/s', digits: 2 }, cpuMetric('s/GiB', 2)],
+    metrics: bulkMetrics,
     async measure({ deployment, load, seconds }) {
-      const loaded = await observe(deployment, () => load.bulk(deployment.ports.bulk, direction, streams, seconds));
-      const { up, down, seconds: taken } = loaded.result;
-      const octets = up + down;
-      return { rate: (octets * 8) / taken / 1e9, ...costs(loaded, octets / GIB) };
+      const { bulk: port } = deployment.ports;
+      return bulkSample(await observe(deployment, () => load.bulk(port, direction, streams, seconds)));
     },
   };
 }

@@ -3,9 +3,9 @@ import { type Case, costs, cpuMetric, type Metric, observe, type Sample, type Se
 import type { Direction } from '../load/load.ts';
 import { residentMegabytes } from '../proc.ts';
 import type { Deployment } from '../systems/system.ts';
+import { bulkMetrics, bulkSample } from './bulk.ts';
 import { latencyMetrics, latencySample } from './latency.ts';
 
-const GIB = 2 ** 30;
 /** How long the idle ones stay beside what is measured, in seconds. */
 const STAY = 60;
 
@@ -61,14 +61,12 @@ function http(connections: number): Pick<Beside, 'metrics' | 'run'> {
 
 function bulk(direction: Direction): Pick<Beside, 'metrics' | 'run'> {
   return {
-    metrics: [{ name: 'rate', unit: 'Gbit/s', digits: 2 }, cpuMetric('s/GiB', 2)],
+    metrics: bulkMetrics,
     async run({ deployment, load, seconds }) {
       // New processes are slow until what they do most is compiled.
-      await load.bulk(deployment.ports.bulk, direction, 1, 2);
-      const loaded = await observe(deployment, () => load.bulk(deployment.ports.bulk, direction, 1, seconds));
-      const { up, down, seconds: taken } = loaded.result;
-      const octets = up + down;
-      return { rate: (octets * 8) / taken / 1e9, ...costs(loaded, octets / GIB) };
+      const { bulk: port } = deployment.ports;
+      await load.bulk(port, direction, 1, 2);
+      return bulkSample(await observe(deployment, () => load.bulk(port, direction, 1, seconds)));
     },
   };
 }
