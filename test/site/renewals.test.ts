@@ -9,7 +9,7 @@ import type { Store } from '../../src/store/store.ts';
 import { eventually } from '../support/eventually.ts';
 import { verdict } from '../support/openssl.ts';
 import { FakeRouter } from './fake-router.ts';
-import { access, document, edgeSite, hubSite, newStore, read } from './setup.ts';
+import { access, document, edgeSite, hubSite, NO_FACTS, newStore, read } from './setup.ts';
 
 const test = suite('renewals');
 const dayMs = 24 * 60 * 60 * 1_000;
@@ -70,16 +70,15 @@ async function linked() {
   };
   const up = (material: TlsMaterial | null): void => {
     const certificate = fingerprintOf(material?.certificate ?? '');
-    const facts = {
-      roundTripMs: null,
-      octetsIn: 0,
-      octetsOut: 0,
-      reconnects: 0,
-      lastError: null,
-      certificateExpires: null,
-      certificateDaysLeft: null,
+    const rest = {
+      since: 0,
+      endpoint: null,
+      peer: null,
+      error: null,
+      attempts: 0,
+      nextAttemptAt: null,
+      facts: NO_FACTS,
     };
-    const rest = { since: 0, endpoint: null, peer: null, error: null, attempts: 0, nextAttemptAt: null, facts };
     store.router.say({ kind: 'link', name: 'up', status: 'up', certificate, ...rest } satisfies LinkState);
   };
   return { clock, hub, store, config, up };

@@ -2,6 +2,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { LinkFacts } from '../../src/router/protocol.ts';
 import { DocumentsError } from '../../src/site/problems.ts';
 import { type ReadDocument, readDocuments } from '../../src/site/read.ts';
 import { Store } from '../../src/store/store.ts';
@@ -60,3 +61,14 @@ export function problemsOf(attempt: () => unknown): string {
   }
   return '';
 }
+
+/** The facts of a link of which nothing is known yet. */
+export const NO_FACTS: LinkFacts = {
+  roundTripMs: null,
+  octetsIn: 0,
+  octetsOut: 0,
+  reconnects: 0,
+  lastError: null,
+  certificateExpires: null,
+  certificateDaysLeft: null,
+};

@@ -8,7 +8,19 @@ import type { Kind } from '../../src/site/resources.ts';
 import { Site, type SiteEvent } from '../../src/site/site.ts';
 import { ca, certificate, key } from './credentials.ts';
 import { FakeRouter } from './fake-router.ts';
-import { access, connector, document, edgeSite, hubSite, link, listener, newStore, read, secret } from './setup.ts';
+import {
+  access,
+  connector,
+  document,
+  edgeSite,
+  hubSite,
+  link,
+  listener,
+  NO_FACTS,
+  newStore,
+  read,
+  secret,
+} from './setup.ts';
 
 const test = suite('site');
 const hidden = { showSecrets: false };
@@ -42,15 +54,6 @@ function listenerState(name: string, change: Partial<ListenerState> = {}): Liste
 }
 
 function linkState(name: string, change: Partial<LinkState>): LinkState {
-  const facts = {
-    roundTripMs: null,
-    octetsIn: 0,
-    octetsOut: 0,
-    reconnects: 0,
-    lastError: null,
-    certificateExpires: null,
-    certificateDaysLeft: null,
-  };
   const state = {
     since: 0,
     endpoint: null,
@@ -59,7 +62,7 @@ function linkState(name: string, change: Partial<LinkState>): LinkState {
     attempts: 0,
     nextAttemptAt: null,
     certificate: null,
-    facts,
+    facts: NO_FACTS,
   };
   return { kind: 'link', name, status: 'connecting', ...state, ...change };
 }
