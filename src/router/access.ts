@@ -171,7 +171,7 @@ export class Access {
         onGone: (peer, error) => this.#gone(peer, error, accepted),
       });
     }
-    return new EdgePeer(this.#router, {
+    return new EdgePeer(this.#router, accepted.certificate?.deviceId ?? null, {
       onOpened: (peer, open) => {
         const { certificate } = accepted;
         const instance = property(open, 'skiff.instance');

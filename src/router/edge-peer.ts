@@ -30,6 +30,8 @@ export interface EdgePeerHooks {
 
 export class EdgePeer extends Peer {
   override readonly isRouter = true;
+  /** The router id that its certificate is for; null when that does not say. */
+  readonly device: string | null;
   readonly #hooks: EdgePeerHooks;
   #id = '';
   #tracking: Sender | null = null;
@@ -37,8 +39,9 @@ export class EdgePeer extends Peer {
   /** What the edge was last told of each of its links. */
   readonly #told = new Map<InboundLink, boolean>();
 
-  constructor(router: Router, hooks: EdgePeerHooks) {
+  constructor(router: Router, device: string | null, hooks: EdgePeerHooks) {
     super(router);
+    this.device = device;
     this.#hooks = hooks;
   }
 

@@ -245,6 +245,30 @@ export interface Traffic {
   octetsOut: number;
 }
 
+/** What became of a message: AMQP's word for it. Nobody takes it at present: `released`; it may have come: `modified`. */
+export type MailOutcome = 'accepted' | 'released' | 'rejected' | 'modified';
+
+/** A message that came to an address which the main thread takes. */
+export interface Mail {
+  address: string;
+  subject: string;
+  body: string;
+  /** The router id in the certificate of the edge that it came by; null when it came otherwise. */
+  from: string | null;
+}
+
+export type MailRequest =
+  /** All addresses that the main thread takes messages of. */
+  | { type: 'mail.subscribe'; addresses: string[] }
+  /** Answered by `mail.outcome`. */
+  | { type: 'mail.send'; seq: number; to: string; subject: string; body: string }
+  /** The main thread has done its work with a message: the sender hears that it is accepted. */
+  | { type: 'mail.taken'; id: number };
+
+export type MailEvent =
+  | { type: 'mail.outcome'; seq: number; outcome: MailOutcome }
+  | ({ type: 'mail'; id: number } & Mail);
+
 /** Main thread → router thread. */
 export type RouterRequest =
   /** First of all, once: who this router is. A changed identity needs a new thread. */
@@ -258,6 +282,7 @@ export type RouterRequest =
   | { type: 'revoke'; fingerprints: string[] }
   /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
   | { type: 'measure'; seq: number }
+  | MailRequest
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 
@@ -269,5 +294,6 @@ export type RouterEvent =
   /** At most once a second. */
   | ({ type: 'network' } & NetworkChange)
   | { type: 'traffic'; seq: number; parts: Traffic[] }
+  | MailEvent
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

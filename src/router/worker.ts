@@ -20,6 +20,7 @@ port.on('message', (request: RouterRequest) => {
         (states) => send({ type: 'states', states }),
         (change) => send({ type: 'network', ...change }),
       );
+      parts.mailbox.onEvent = send;
       return;
     case 'apply': {
       const { seq } = request;
@@ -31,6 +32,11 @@ port.on('message', (request: RouterRequest) => {
       return;
     case 'measure':
       send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
+      return;
+    case 'mail.subscribe':
+    case 'mail.send':
+    case 'mail.taken':
+      parts?.mailbox.handle(request);
       return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {

@@ -3,7 +3,7 @@
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { PartState, Traffic } from '../router/protocol.ts';
+import type { Mail, MailOutcome, PartState, Traffic } from '../router/protocol.ts';
 import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { Router, type RouterHandlers, type RouterPort } from './router.ts';
@@ -13,7 +13,7 @@ const replaceMs = 1_000;
 
 export class Reconciler {
   readonly #startRouter: () => RouterPort;
-  readonly #handlers: RouterHandlers;
+  readonly #handlers: Omit<RouterHandlers, 'onMail'>;
   readonly states = new Map<PartKey, PartState>();
   readonly network = new Network();
   #router: Router | null = null;
@@ -22,8 +22,9 @@ export class Reconciler {
   #run: Promise<void> | null = null;
   #closed = false;
   #revoked: string[] = [];
+  readonly #mail = new Map<string, (mail: Mail) => void>();
 
-  constructor(startRouter: () => RouterPort, handlers: RouterHandlers) {
+  constructor(startRouter: () => RouterPort, handlers: Omit<RouterHandlers, 'onMail'>) {
     this.#startRouter = startRouter;
     this.#handlers = handlers;
   }
@@ -46,6 +47,22 @@ export class Reconciler {
   revoke(fingerprints: string[]): void {
     this.#revoked = fingerprints;
     this.#router?.revoke(fingerprints);
+  }
+
+  /** Takes the messages of an address, until what is returned is called. */
+  takeMail(address: string, take: (mail: Mail) => void): () => void {
+    this.#mail.set(address, take);
+    this.#router?.subscribe([...this.#mail.keys()]);
+    return () => {
+      if (this.#mail.get(address) !== take) return;
+      this.#mail.delete(address);
+      this.#router?.subscribe([...this.#mail.keys()]);
+    };
+  }
+
+  /** Sends a message into the network, and hands back what becomes of it. */
+  async sendMail(to: string, subject: string, body: string): Promise<MailOutcome> {
+    return (await this.#router?.send(to, subject, body)) ?? 'released';
   }
 
   /** What the parts carry; nothing is carried where no router runs. */
@@ -84,6 +101,7 @@ export class Reconciler {
         this.#router = this.#newRouter(plan.identity);
         // Before anybody can come.
         if (this.#revoked.length > 0) this.#router.revoke(this.#revoked);
+        if (this.#mail.size > 0) this.#router.subscribe([...this.#mail.keys()]);
       }
     }
     const put = [...plan.parts].filter(([key, part]) => !isDeepStrictEqual(part, before.get(key)));
@@ -107,6 +125,7 @@ export class Reconciler {
         this.network.apply(change);
         this.#handlers.onNetwork(change);
       },
+      onMail: (mail) => this.#mail.get(mail.address)?.(mail),
       onFailure: (error) => this.#handlers.onFailure(error),
     });
   }

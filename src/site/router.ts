@@ -5,6 +5,8 @@ import { startWorker } from '../assets.ts';
 import { SkiffError } from '../errors.ts';
 import { forward } from '../log.ts';
 import type {
+  Mail,
+  MailOutcome,
   NetworkChange,
   PartConfig,
   PartKind,
@@ -53,6 +55,8 @@ export function startRouterThread(): RouterPort {
 export interface RouterHandlers {
   onStates(states: PartState[]): void;
   onNetwork(change: NetworkChange): void;
+  /** A message for this site; it is accepted once this has returned. */
+  onMail(mail: Mail): void;
   /** The thread ended although nobody asked it to. */
   onFailure(error: SkiffError): void;
 }
@@ -62,6 +66,7 @@ export class Router {
   readonly #port: RouterPort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #measuring = new Map<number, PromiseWithResolvers<Traffic[]>>();
+  readonly #sending = new Map<number, PromiseWithResolvers<MailOutcome>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
   #stopping = false;
@@ -98,6 +103,20 @@ export class Router {
     return answer.promise;
   }
 
+  /** The addresses of which messages are taken, all of them. */
+  subscribe(addresses: string[]): void {
+    this.#port.post({ type: 'mail.subscribe', addresses });
+  }
+
+  /** Sends a message into the network, and hands back what becomes of it. */
+  send(to: string, subject: string, body: string): Promise<MailOutcome> {
+    const seq = ++this.#seq;
+    const answer = Promise.withResolvers<MailOutcome>();
+    this.#sending.set(seq, answer);
+    this.#port.post({ type: 'mail.send', seq, to, subject, body });
+    return answer.promise;
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true;
     this.#port.post({ type: 'stop', withinMs });
@@ -124,6 +143,17 @@ export class Router {
         this.#measuring.get(event.seq)?.resolve(event.parts);
         this.#measuring.delete(event.seq);
         break;
+      case 'mail':
+        try {
+          if (!this.#stopping) handlers.onMail(event);
+        } finally {
+          this.#port.post({ type: 'mail.taken', id: event.id });
+        }
+        break;
+      case 'mail.outcome':
+        this.#sending.get(event.seq)?.resolve(event.outcome);
+        this.#sending.delete(event.seq);
+        break;
       case 'log':
         forward(event.record);
         break;
@@ -139,6 +169,8 @@ export class Router {
     this.#waiting.clear();
     for (const answer of this.#measuring.values()) answer.resolve([]);
     this.#measuring.clear();
+    for (const answer of this.#sending.values()) answer.resolve('modified');
+    this.#sending.clear();
     if (this.#stopping) {
       // What was still being applied is of no interest to anybody any more.
       for (const answer of waiting) answer.resolve();

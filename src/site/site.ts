@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { PartState, RouterIdentity, TlsMaterial, Traffic } from '../router/protocol.ts';
+import type { Mail, MailOutcome, PartState, RouterIdentity, TlsMaterial, Traffic } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
@@ -236,6 +236,16 @@ export class Site {
       this.#measuring = null;
     });
     return this.#measuring;
+  }
+
+  /** Takes the messages of an address of the network, until what is returned is called. */
+  takeMail(address: string, take: (mail: Mail) => void): () => void {
+    return this.#reconciler.takeMail(address, take);
+  }
+
+  /** Sends a message into the network, and hands back what becomes of it. */
+  sendMail(to: string, subject: string, body: string): Promise<MailOutcome> {
+    return this.#reconciler.sendMail(to, subject, body);
   }
 
   /** Hands back the way to end it. */

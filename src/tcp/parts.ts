@@ -5,6 +5,7 @@
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
+import { Mailbox } from '../router/mailbox.ts';
 import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity, Traffic } from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
@@ -16,6 +17,7 @@ const REPORT_WITHIN = 50;
 type Part = Access | Link | Listener | Connector;
 
 export class Parts {
+  readonly mailbox: Mailbox;
   readonly #router: Router;
   readonly #ids = new ContainerIds();
   readonly #parts = new Map<string, Part>();
@@ -32,6 +34,7 @@ export class Parts {
     onNetwork: (change: NetworkChange) => void = () => {},
   ) {
     this.#router = new Router(identity);
+    this.mailbox = new Mailbox(this.#router);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
@@ -80,6 +83,7 @@ export class Parts {
       part instanceof Access || part instanceof Link ? part.connections : [],
     );
     this.#router.records.stop();
+    this.mailbox.close();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();
