@@ -57,17 +57,19 @@ export function render(
       generation: resource.generation,
       creationTimestamp: timestamp(resource.createdAt),
     },
-    ...(status ? { status: withoutCode({ ...status }, options.showSecrets) as RenderedDocument['status'] } : {}),
+    ...(status ? { status: withoutSecrets({ ...status }, options.showSecrets) as RenderedDocument['status'] } : {}),
   };
 }
 
-/** The code of a token is as good as a key. */
-function withoutCode<T extends object>(fields: T, showSecrets: boolean): T {
-  return showSecrets || !('code' in fields) ? fields : { ...fields, code: redacted };
+/** The code of a token and the secret of a claim are as good as a key. */
+function withoutSecrets<T extends object>(fields: T, showSecrets: boolean): T {
+  if (showSecrets) return fields;
+  const hidden = ['code', 'secret'].filter((name) => name in fields).map((name) => [name, redacted]);
+  return { ...fields, ...Object.fromEntries(hidden) };
 }
 
 function renderBody(resource: Resource, { showSecrets }: RenderOptions): JsonObject {
-  if (resource.kind !== 'Secret') return { spec: withoutCode({ ...resource.spec } as JsonObject, showSecrets) };
+  if (resource.kind !== 'Secret') return { spec: withoutSecrets({ ...resource.spec } as JsonObject, showSecrets) };
   const { type, data } = resource.spec;
   const hidden = Object.fromEntries(Object.keys(data).map((key) => [key, redacted]));
   return { ...(type === undefined ? {} : { type }), data: showSecrets ? data : hidden };

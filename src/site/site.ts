@@ -24,7 +24,7 @@ import { Renewals } from './renewals.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
 import { tlsMaterial } from './secret.ts';
-import { endpointsOf, type View } from './status.ts';
+import { endpointsOf, type FleetJudge, type View } from './status.ts';
 import { Statuses } from './statuses.ts';
 import { Tokens } from './tokens.ts';
 
@@ -38,6 +38,13 @@ export interface SiteOptions {
   /** The router is gone: there is no way on for this process. */
   onFailure: (error: SkiffError) => void;
 }
+
+/** What the fleet does within a site, which itself knows nothing of fleets. */
+export interface FleetHooks {
+  judge: FleetJudge;
+}
+
+const noFleet: FleetHooks = { judge: () => ({ findings: [], details: {} }) };
 
 /** Which site this is; all null while it is unclaimed. */
 export type SiteFacts =
@@ -78,6 +85,7 @@ export class Site {
   /** The documents, and what follows from them. */
   #resources: Resource[] = [];
   #plan: Plan = nothing;
+  #fleet: FleetHooks = noFleet;
   #measuring: Promise<Traffic[]> | null = null;
 
   constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
@@ -123,6 +131,11 @@ export class Site {
       onNetwork: () => this.#refresh(this.#resources.filter(({ kind }) => tellOfNetwork.has(kind))),
       onFailure,
     });
+  }
+
+  /** To be called before the start. */
+  join(fleet: FleetHooks): void {
+    this.#fleet = fleet;
   }
 
   /** Done when every access and listener has been tried once. */
@@ -330,6 +343,7 @@ export class Site {
       issued: this.#issued,
       grants: this.#grants,
       tokens: this.#tokens,
+      fleet: this.#fleet.judge,
       hosts: this.#hosts,
       now: this.#now(),
     };

@@ -41,11 +41,17 @@ export interface View {
     redeemed(token: Resource<'AccessToken'>): boolean;
     trouble(name: string): { error: ErrorFact | null; nextAt: number | null } | undefined;
   };
+  /** What the fleet has to say of a document of its own. */
+  fleet: FleetJudge;
   /** The names and addresses of this machine, the best first. */
   hosts: string[];
   /** Milliseconds since the epoch. */
   now: number;
 }
+
+export type FleetResource = Resource<'EnrolmentClaim' | 'EnrolmentToken' | 'Device' | 'DeviceGroup'>;
+
+export type FleetJudge = (resource: FleetResource) => Pick<Findings, 'findings' | 'details'>;
 
 export interface Findings {
   findings: Finding[];
@@ -58,6 +64,8 @@ export interface Findings {
 export function findingsOf(resource: Resource, view: View): Findings | undefined {
   if (resource.kind === 'Secret') return undefined;
   const required = requiredConditions[resource.kind];
+  // A device that is nobody yet carries its claim all the same.
+  if (resource.kind === 'EnrolmentToken') return { required, ...view.fleet(resource) };
   if (view.plan.identity === null)
     return { findings: [pending('Configured', 'No active site')], required, details: {} };
   const problem = view.plan.problems.get(keyOf(resource));
@@ -81,6 +89,10 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   AccessGrant: ['Processed', 'Resolved'],
   AccessToken: ['Redeemed'],
   EnrolmentService: ['Configured'],
+  EnrolmentClaim: ['Active'],
+  EnrolmentToken: ['Enrolled'],
+  Device: ['Enrolled', 'Online'],
+  DeviceGroup: ['Configured'],
 };
 
 /** `required` where it differs from that of the kind. */
@@ -108,6 +120,11 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
       return judgeToken(resource, view);
     case 'EnrolmentService':
       return judgeEnrolment(view);
+    case 'EnrolmentClaim':
+    case 'EnrolmentToken':
+    case 'Device':
+    case 'DeviceGroup':
+      return view.fleet(resource);
   }
 }
 

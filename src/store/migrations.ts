@@ -90,6 +90,48 @@ const migrations: string[] = [
      fingerprint TEXT PRIMARY KEY,
      at INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+
+  `CREATE TABLE devices (
+     name TEXT PRIMARY KEY,
+     site_id TEXT NOT NULL UNIQUE,
+     public_key TEXT NOT NULL UNIQUE,
+     group_name TEXT NOT NULL,
+     serial TEXT,
+     identity TEXT NOT NULL,
+     claim TEXT NOT NULL,
+     claim_key TEXT NOT NULL,
+     state TEXT NOT NULL CHECK (state IN ('pending', 'enrolled', 'rejected', 'revoked')),
+     reason TEXT,
+     address TEXT,
+     version TEXT,
+     created_at INTEGER NOT NULL,
+     decided_at INTEGER,
+     seen_at INTEGER
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE INDEX devices_by_serial ON devices (serial);
+   CREATE INDEX devices_by_claim ON devices (claim_key, state);
+
+   CREATE TABLE audit (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     at INTEGER NOT NULL,
+     event TEXT NOT NULL,
+     device TEXT,
+     claim TEXT,
+     address TEXT,
+     detail TEXT
+   ) STRICT;
+
+   CREATE INDEX audit_by_device ON audit (device);
+
+   CREATE TABLE enrolment (
+     slot INTEGER PRIMARY KEY CHECK (slot = 1),
+     token TEXT NOT NULL,
+     key TEXT NOT NULL,
+     answer TEXT,
+     refusal TEXT,
+     enrolled_at INTEGER
+   ) STRICT;`,
 ];
 
 export function migrate(db: Sqlite): void {

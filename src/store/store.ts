@@ -5,10 +5,13 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { AuditRepository } from './audit.ts';
 import { AuthorityRepository } from './authorities.ts';
 import { copyOf, type Restored, removeLeftCopies, restore } from './backup.ts';
 import { CredentialsRepository } from './credentials.ts';
+import { DeviceRepository } from './devices.ts';
 import { DocumentRepository } from './documents.ts';
+import { EnrolmentRepository } from './enrolment.ts';
 import { FactRepository } from './facts.ts';
 import { GrantRepository } from './grants.ts';
 import { IssuedRepository } from './issued.ts';
@@ -31,6 +34,9 @@ export class Store {
   readonly grants: GrantRepository;
   readonly redemptions: RedemptionRepository;
   readonly renewals: RenewalRepository;
+  readonly devices: DeviceRepository;
+  readonly audit: AuditRepository;
+  readonly enrolment: EnrolmentRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -47,6 +53,9 @@ export class Store {
     this.grants = new GrantRepository(db);
     this.redemptions = new RedemptionRepository(db);
     this.renewals = new RenewalRepository(db);
+    this.devices = new DeviceRepository(db);
+    this.audit = new AuditRepository(db);
+    this.enrolment = new EnrolmentRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */
