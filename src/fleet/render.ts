@@ -3,7 +3,7 @@
  * filled in. The result is judged as any document is, so that no device gets what it could not take.
  */
 import { SkiffError } from '../errors.ts';
-import { kinds } from '../site/kinds.ts';
+import { deviceKinds, kinds } from '../site/kinds.ts';
 import { readDocuments } from '../site/read.ts';
 import { type Kind, keyOf } from '../site/resources.ts';
 import { type Fields, isObject } from '../site/schema.ts';
@@ -24,26 +24,20 @@ export interface Layer {
   variables?: Record<string, string>;
 }
 
-/** Kinds that a device takes from its controller. */
-export const renderedKinds: ReadonlySet<string> = new Set<Kind>([
-  'Site',
-  'Link',
-  'Secret',
-  'Listener',
-  'MultiKeyListener',
-  'Connector',
-]);
-
 /** Most octets of what a device is to be: it travels as one message. */
 const mostOctets = 768 * 1024;
 
-/** Each layer's documents take the place of those before it with the same kind and name. Throws `SkiffError`. */
-export function renderDevice(device: DeviceFacts, layers: Layer[]): JsonObject[] {
+/**
+ * `base` is what every device has, its Site and the way to its hub. Each layer's documents take the place of those
+ * before it with the same kind and name. Throws `SkiffError`.
+ */
+export function renderDevice(device: DeviceFacts, base: JsonObject[], layers: Layer[]): JsonObject[] {
   const values = valuesOf(device, layers);
-  const documents = new Map<string, JsonObject>();
+  const documents = new Map(base.map((document) => [nameOf(document), document]));
   for (const document of layers.flatMap((layer) => layer.documents ?? [])) {
     const filled = typed(fill(document, values) as JsonObject);
-    documents.set(keyOf(namedBy(filled)), filled);
+    checkKind(filled);
+    documents.set(nameOf(filled), filled);
   }
   const rendered = [...documents].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, document]) => document);
   judge(device.name, rendered);
@@ -64,17 +58,20 @@ export function valuesOf({ name, siteId, group, serial }: DeviceFacts, layers: L
   return values;
 }
 
-function namedBy({ kind, metadata }: JsonObject): { kind: string; name: string } {
+function nameOf({ kind, metadata }: JsonObject): string {
   const name = isObject(metadata) ? metadata.name : undefined;
   if (typeof kind !== 'string' || typeof name !== 'string') {
     throw new SkiffError('invalid-document', 'a document of a group or device needs kind and metadata.name');
   }
-  if (!renderedKinds.has(kind)) {
-    throw new SkiffError('not-supported', `${kind} "${name}" is no document for a device`, {
-      hint: `Devices take ${[...renderedKinds].join(', ')}`,
-    });
-  }
-  return { kind, name };
+  return keyOf({ kind, name });
+}
+
+/** A device may be given what serves, not who it is or who gets in. */
+function checkKind(document: JsonObject): void {
+  if (deviceKinds.includes(String(document.kind))) return;
+  throw new SkiffError('not-supported', `${nameOf(document)} is no document for a device`, {
+    hint: `Devices take ${deviceKinds.join(', ')}`,
+  });
 }
 
 /** A variable is a text; what it fills may be a number, such as a port. */

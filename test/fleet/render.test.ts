@@ -16,7 +16,7 @@ const store7: DeviceFacts = {
 };
 
 const render = (...layers: { documents?: object[]; variables?: Record<string, string> }[]): JsonObject[] =>
-  renderDevice(store7, layers as Layer[]);
+  renderDevice(store7, [], layers as Layer[]);
 
 const named = (documents: JsonObject[]): string[] =>
   documents.map(({ kind, metadata }) => `${kind}/${(metadata as JsonObject).name}`);
@@ -45,6 +45,20 @@ test('a device has its own variables, and its own documents in place of the grou
   assert.equal(rendered[0]?.spec, { routingKey: 'b', host: '127.0.0.1', port: 3333 });
 });
 
+test('what every device has stays, unless its group says otherwise', () => {
+  const base = [
+    document('Site', 'store-7', { edge: true }),
+    document('Link', 'hub', { endpoints: [] }),
+  ] as JsonObject[];
+  assert.equal(named(renderDevice(store7, base, [{ documents: [listener('erp', 1)] as JsonObject[] }])), [
+    'Link/hub',
+    'Listener/erp',
+    'Site/store-7',
+  ]);
+  const other = document('Link', 'hub', { endpoints: [{ name: 'edge', host: 'other', port: '1' }] }) as JsonObject;
+  assert.equal(renderDevice(store7, base, [{ documents: [other] }])[0], other);
+});
+
 test('the same comes out whatever the order of the documents', () => {
   const documents = [listener('a', 1), listener('b', 2), connector('a', 3), connector('c', 4)];
   const expected = render({ documents });
@@ -62,7 +76,7 @@ test('what a device could not take is refused, with what is wrong', () => {
     [[document('Listener', 'erp', { host: 'x', port: 1 })], /routingKey: is required/],
     [
       [document('RouterAccess', 'open', { roles: [{ name: 'normal' }] })],
-      /RouterAccess "open" is no document for a device/,
+      /RouterAccess\/open is no document for a device/,
     ],
     [[document('Listener', '{{var.missing}}', {})], /nothing is known/],
     [[{ kind: 'Listener' }], /needs kind and metadata.name/],
