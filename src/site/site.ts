@@ -174,6 +174,15 @@ export class Site {
     return this.#changed(this.documents.apply(documents, origin));
   }
 
+  /** Makes these all that the fleet gives to this site, but for those to `keep`; `along` is written in the same step. */
+  async replaceFleet(
+    documents: ReadDocument[],
+    keep: (document: Resource) => boolean,
+    along: () => void,
+  ): Promise<Change[]> {
+    return this.#changed(this.documents.replace(documents, 'fleet', keep, along));
+  }
+
   async delete(references: Reference[], origin: Origin): Promise<Change[]> {
     return this.#changed(this.documents.delete(references, origin));
   }

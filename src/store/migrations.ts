@@ -132,6 +132,53 @@ const migrations: string[] = [
      refusal TEXT,
      enrolled_at INTEGER
    ) STRICT;`,
+
+  `CREATE TABLE controller (
+     slot INTEGER PRIMARY KEY CHECK (slot = 1),
+     key TEXT NOT NULL
+   ) STRICT;
+
+   CREATE TABLE desired (
+     device TEXT PRIMARY KEY,
+     generation INTEGER NOT NULL,
+     documents TEXT NOT NULL,
+     digest TEXT NOT NULL,
+     problem TEXT,
+     changed_at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE reports (
+     device TEXT PRIMARY KEY,
+     report TEXT NOT NULL,
+     at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE orders (
+     id TEXT PRIMARY KEY,
+     device TEXT NOT NULL,
+     verb TEXT NOT NULL,
+     created_at INTEGER NOT NULL,
+     expires_at INTEGER NOT NULL,
+     done_at INTEGER,
+     result TEXT
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE INDEX orders_by_device ON orders (device, created_at);
+
+   CREATE TABLE applied (
+     generation INTEGER PRIMARY KEY,
+     documents TEXT NOT NULL,
+     state TEXT NOT NULL CHECK (state IN ('good', 'trying', 'bad')),
+     active INTEGER NOT NULL,
+     reason TEXT,
+     at INTEGER NOT NULL
+   ) STRICT;
+
+   CREATE TABLE orders_done (
+     id TEXT PRIMARY KEY,
+     result TEXT NOT NULL,
+     at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
 ];
 
 export function migrate(db: Sqlite): void {

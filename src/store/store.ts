@@ -5,10 +5,12 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { AppliedRepository } from './applied.ts';
 import { AuditRepository } from './audit.ts';
 import { AuthorityRepository } from './authorities.ts';
 import { copyOf, type Restored, removeLeftCopies, restore } from './backup.ts';
 import { CredentialsRepository } from './credentials.ts';
+import { DesiredRepository } from './desired.ts';
 import { DeviceRepository } from './devices.ts';
 import { DocumentRepository } from './documents.ts';
 import { EnrolmentRepository } from './enrolment.ts';
@@ -17,6 +19,7 @@ import { GrantRepository } from './grants.ts';
 import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
+import { OrderRepository } from './orders.ts';
 import { RedemptionRepository } from './redemptions.ts';
 import { RenewalRepository } from './renewals.ts';
 import { type BackupFacts, seal } from './sealed-backup.ts';
@@ -37,6 +40,9 @@ export class Store {
   readonly devices: DeviceRepository;
   readonly audit: AuditRepository;
   readonly enrolment: EnrolmentRepository;
+  readonly desired: DesiredRepository;
+  readonly orders: OrderRepository;
+  readonly applied: AppliedRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -56,6 +62,9 @@ export class Store {
     this.devices = new DeviceRepository(db);
     this.audit = new AuditRepository(db);
     this.enrolment = new EnrolmentRepository(db);
+    this.desired = new DesiredRepository(db);
+    this.orders = new OrderRepository(db);
+    this.applied = new AppliedRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */
