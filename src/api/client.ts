@@ -3,6 +3,7 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { Decision } from '../fleet/fleet.ts';
 import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
 import type { IssuedFact } from '../site/issued.ts';
@@ -94,6 +95,16 @@ export class ApiClient {
   /** A Secret and a Link for another site. */
   async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
     return (await this.#ask('POST', '/v1/links', request)) as RenderedDocument[];
+  }
+
+  /** Nobody enrols with that claim any more. */
+  async revokeClaim(name: string): Promise<void> {
+    await this.#ask('POST', `/v1/claims/${encodeURIComponent(name)}/revoke`);
+  }
+
+  /** Devices by their names, or by the words of their keys. */
+  async decide(decision: Decision, devices: string[]): Promise<{ name: string; state: string }[]> {
+    return (await this.#ask('POST', `/v1/fleet/${decision}`, { devices })) as { name: string; state: string }[];
   }
 
   async backup(passphrase: string): Promise<Buffer> {

@@ -35,6 +35,16 @@ const schemas: Record<string, Schema> = {
     startTime: time,
     warnings: listOf(named('Error')),
   }),
+  Devices: object({ devices: listOf(text) }),
+  DecidedDevice: object({ name: text, state: { enum: ['pending', 'enrolled', 'rejected', 'revoked'] } }),
+  AuditEntry: object({
+    at: { description: 'Milliseconds since the epoch.', ...count },
+    event: text,
+    device: orNull(text),
+    claim: orNull(text),
+    address: orNull(text),
+    detail: orNull(text),
+  }),
   SelfCheck: object({
     routerMs: { description: 'Milliseconds of a round trip through the router thread.', type: 'number', minimum: 0 },
     database: { description: '`ok`, or the first thing that SQLite finds wrong.', ...text },
@@ -169,6 +179,9 @@ function operation({ summary, parameters, body, answer, lines }: Operation): obj
   };
 }
 
+/** Of devices, by their names or words. */
+const decision = (summary: string) => operation({ summary, body: 'Devices', answer: listOf(named('DecidedDevice')) });
+
 const paths: Record<string, Record<string, object>> = {
   '/openapi.json': { get: operation({ summary: 'This description', answer: { type: 'object' } }) },
   '/v1/status': { get: operation({ summary: 'The process and its site', answer: named('Status') }) },
@@ -187,6 +200,15 @@ const paths: Record<string, Record<string, object>> = {
       parameters: [showSecrets],
       answer: listOf(named('Document')),
     }),
+  },
+  '/v1/claims/{name}/revoke': {
+    post: operation({ summary: 'Nobody enrols with a claim any more', parameters: [name], answer: { type: 'object' } }),
+  },
+  '/v1/fleet/approve': { post: decision('Lets devices in that wait for approval') },
+  '/v1/fleet/reject': { post: decision('Turns devices away that wait for approval') },
+  '/v1/fleet/revoke': { post: decision('Ends what devices may do, for good') },
+  '/v1/fleet/audit': {
+    get: operation({ summary: 'What was decided of devices, the latest first', answer: listOf(named('AuditEntry')) }),
   },
   '/v1/backup': {
     post: operation({ summary: 'All that the site keeps, encrypted', body: 'BackupRequest', answer: named('Backup') }),

@@ -2,6 +2,7 @@
  * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
  */
 import { SkiffError } from '../errors.ts';
+import type { Decision, Fleet } from '../fleet/fleet.ts';
 import type { LogRecord } from '../log.ts';
 import { kinds } from '../site/kinds.ts';
 import type { LinkRequest } from '../site/links.ts';
@@ -22,6 +23,7 @@ import type {
 /** What the routes serve from. */
 export interface ApiContext {
   site: Site;
+  fleet: Fleet;
   status(): ApiStatus;
   selfCheck(): Promise<SelfCheck>;
   log(): LogRecord[];
@@ -71,7 +73,13 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },
   { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
   { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
+  { method: 'POST', path: /^\/v1\/claims\/([^/]+)\/revoke$/, handle: revokeClaim },
+  { method: 'POST', path: /^\/v1\/fleet\/(approve|reject|revoke)$/, handle: decide },
+  { method: 'GET', path: /^\/v1\/fleet\/audit$/, handle: ({ fleet }) => fleet.audit(mostAudited) },
 ];
+
+/** Rows that one answer has. */
+const mostAudited = 1_000;
 
 function rendering(query: URLSearchParams): { showSecrets: boolean } {
   return { showSecrets: query.get('show-secrets') === 'true' };
@@ -141,6 +149,19 @@ async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   const { sources } = readApply(await body());
   const { readDocuments } = await import('../site/read.ts');
   return { changes: await site.redeem(readDocuments(sources)) };
+}
+
+function revokeClaim({ fleet }: ApiContext, { path }: ApiRequest): unknown {
+  fleet.revokeClaim(path[0]);
+  return {};
+}
+
+async function decide({ fleet }: ApiContext, { path, body }: ApiRequest): Promise<unknown> {
+  const devices = ((await body()) as { devices?: unknown } | null)?.devices;
+  if (!Array.isArray(devices) || !devices.every((device) => typeof device === 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"devices":[NAME or WORDS,…]}');
+  }
+  return fleet.decide(path[0] as Decision, devices);
 }
 
 async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {

@@ -72,6 +72,30 @@ export const commands: Registry = {
     summary: 'put a new CA in the place of one',
     load: async () => (await import('./certificate.ts')).certificateRoll,
   },
+  'claim create': {
+    summary: 'print what devices enrol with at this hub',
+    load: async () => (await import('./claim.ts')).claimCreate,
+  },
+  'claim list': { summary: 'show the claims', load: async () => (await import('./claim.ts')).claimList },
+  'claim show': { summary: 'show a claim', load: async () => (await import('./claim.ts')).claimShow },
+  'claim revoke': {
+    summary: 'let nobody enrol with a claim any more',
+    load: async () => (await import('./claim.ts')).claimRevoke,
+  },
+  'fleet devices': { summary: 'show the devices', load: async () => (await import('./fleet.ts')).fleetDevices },
+  'fleet groups': { summary: 'show the groups of devices', load: async () => (await import('./fleet.ts')).fleetGroups },
+  'fleet approve': {
+    summary: 'let devices in that wait',
+    load: async () => (await import('./fleet.ts')).fleetApprove,
+  },
+  'fleet reject': {
+    summary: 'turn devices away that wait',
+    load: async () => (await import('./fleet.ts')).fleetReject,
+  },
+  'fleet revoke': {
+    summary: 'end what devices may do, for good',
+    load: async () => (await import('./fleet.ts')).fleetRevoke,
+  },
   ...resource('listener', 'a listener', 'the listeners'),
   ...resource('connector', 'a connector', 'the connectors'),
   ...resource('mkl', 'a MultiKeyListener', 'the MultiKeyListeners'),

@@ -6,6 +6,7 @@ import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
 import { SkiffError } from '../errors.ts';
+import { Fleet } from '../fleet/fleet.ts';
 import { RecentLog } from '../health/recent-log.ts';
 import { ServiceManager } from '../health/service-manager.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
@@ -87,8 +88,9 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
       end.reject(error);
     };
     const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
+    const fleet = new Fleet({ site, store, now: Date.now });
     if (documents.length) site.documents.apply(documents, 'local');
-    const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, store, recent));
+    const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, fleet, store, recent));
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
       await Promise.race([announce(site, manager), end.promise]);
@@ -118,9 +120,10 @@ function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
-function contextOf(site: Site, store: Store, recent: RecentLog): ApiContext {
+function contextOf(site: Site, fleet: Fleet, store: Store, recent: RecentLog): ApiContext {
   return {
     site,
+    fleet,
     status: statusOf(site, store),
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,

@@ -49,6 +49,13 @@ export class Reconciler {
     this.#router?.revoke(fingerprints);
   }
 
+  /** Whether a router of this id is linked at one of the accesses. */
+  hasPeer(id: string): boolean {
+    return [...this.states.values()].some(
+      (state) => state.kind === 'access' && state.peers.some((peer) => peer.id === id),
+    );
+  }
+
   /** Takes the messages of an address, until what is returned is called. */
   takeMail(address: string, take: (mail: Mail) => void): () => void {
     this.#mail.set(address, take);

@@ -1,6 +1,7 @@
 /**
  * A running site: its documents, the router that carries them out, and what is to be said of both.
  */
+import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SkiffError } from '../errors.ts';
@@ -12,9 +13,9 @@ import type { Reason } from './conditions.ts';
 import { Credentials } from './credentials.ts';
 import { derive, grantServer, issuerOf, localHosts, takesLinks } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
-import { Grants } from './grants.ts';
+import { type FleetDoor, Grants } from './grants.ts';
 import { type IssuedFact, IssuedToOthers } from './issued.ts';
-import { type Entrance, type LinkRequest, Links } from './links.ts';
+import { type Admission, type Entrance, type Guest, type LinkRequest, Links, type Step } from './links.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
@@ -40,11 +41,15 @@ export interface SiteOptions {
 }
 
 /** What the fleet does within a site, which itself knows nothing of fleets. */
-export interface FleetHooks {
+export interface FleetHooks extends FleetDoor {
   judge: FleetJudge;
 }
 
-const noFleet: FleetHooks = { judge: () => ({ findings: [], details: {} }) };
+const noFleet: FleetHooks = {
+  judge: () => ({ findings: [], details: {} }),
+  answer: async () => null,
+  mayRenew: () => false,
+};
 
 /** Which site this is; all null while it is unclaimed. */
 export type SiteFacts =
@@ -59,6 +64,9 @@ export type SiteEvent =
 /** How long a change waits for the router to try it, so that a status read right after it tells the outcome. */
 const takeUpMs = 2_000;
 const upkeepEveryMs = 10 * 60_000;
+
+/** Kinds of which there may be thousands, and whose status changes without a word of the router. */
+const judgedWhenRead: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentClaim', 'Device', 'DeviceGroup']);
 
 /** Kinds whose status depends on what is elsewhere in the network. */
 const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 'Link', 'Connector']);
@@ -102,7 +110,13 @@ export class Site {
       entrances: () => this.#entrances(),
       documents: () => this.#resources,
     });
-    this.#grants = new Grants({ store, now, links: this.#links, onChange: () => this.#refresh(this.#resources) });
+    this.#grants = new Grants({
+      store,
+      now,
+      links: this.#links,
+      onChange: () => this.#refresh(this.#resources),
+      fleet: () => this.#fleet,
+    });
     this.#renewals = new Renewals({
       store,
       documents: this.documents,
@@ -188,18 +202,41 @@ export class Site {
   }
 
   list(kind: Kind, options: RenderOptions): RenderedDocument[] {
+    if (judgedWhenRead.has(kind)) this.#judgeFleet();
     return this.#resources
       .filter((resource) => resource.kind === kind)
       .map((resource) => this.#render(resource, options));
   }
 
   get(reference: Reference, options: RenderOptions): RenderedDocument | undefined {
+    if (judgedWhenRead.has(reference.kind)) this.#judgeFleet();
     const resource = this.#resources.find((each) => each.name === reference.name && each.kind === reference.kind);
     return resource && this.#render(resource, options);
   }
 
   export(options: RenderOptions): RenderedDocument[] {
     return this.documents.all().map((resource) => renderForExport(resource, this.documents.siteId, options));
+  }
+
+  /** Writes documents that concern no part of the router, with what belongs into the same step. */
+  keep(documents: ReadDocument[], along: () => void): void {
+    this.#tell(this.documents.apply(documents, 'local', along));
+    this.#resources = derive(this.documents.all(), this.#hosts);
+  }
+
+  /** A certificate for somebody who is to be let in; `step` writes its record, together with what belongs to it. */
+  admit(guest: Guest, step: Step): Promise<Admission> {
+    return this.#links.admit(guest, step);
+  }
+
+  /** What somebody with this key was given before, if it is still good. */
+  admitted(publicKey: KeyObject): Promise<Admission | null> {
+    return this.#links.admitted(publicKey, () => true);
+  }
+
+  /** Whether a router is linked to this one, by its id. */
+  isLinked(id: string): boolean {
+    return this.#reconciler.hasPeer(id);
   }
 
   /** Documents for another site to link to this one, with a certificate made for it alone. */
@@ -216,8 +253,13 @@ export class Site {
   /** Revokes certificates by name or fingerprint, for good; who is linked with one is cut off. */
   revoke(words: string[]): IssuedFact[] {
     const revoked = this.#issuedToOthers.revoke(words);
-    this.#reconciler.revoke(this.#issuedToOthers.revoked());
+    this.cutOff();
     return revoked;
+  }
+
+  /** Has the router end what is linked with certificates that are revoked by now. */
+  cutOff(): void {
+    this.#reconciler.revoke(this.#issuedToOthers.revoked());
   }
 
   /** Puts a new CA in the place of one, or ends the time in which the old one is believed, too. */
@@ -283,15 +325,19 @@ export class Site {
   async #changed(changes: Change[]): Promise<Change[]> {
     const effective = changes.filter(({ action }) => action !== 'unchanged');
     if (effective.length === 0) return changes;
-    for (const { kind, name, action } of effective) {
-      log.info('site', `${kind} "${name}" ${action}`, { kind, name });
-      this.#emit({ event: 'document', kind, name, action });
-    }
+    this.#tell(effective);
     const patience = new AbortController();
     const overdue = sleep(takeUpMs, undefined, { signal: patience.signal }).catch(() => {});
     await Promise.race([this.#carryOut(), overdue]);
     patience.abort();
     return changes;
+  }
+
+  #tell(changes: Change[]): void {
+    for (const { kind, name, action } of changes.filter((change) => change.action !== 'unchanged')) {
+      log.info('site', `${kind} "${name}" ${action}`, { kind, name });
+      this.#emit({ event: 'document', kind, name, action });
+    }
   }
 
   async #carryOut(): Promise<void> {
@@ -334,9 +380,17 @@ export class Site {
     );
   }
 
+  #judgeFleet(): void {
+    this.#statuses.refresh(
+      this.#resources.filter(({ kind }) => judgedWhenRead.has(kind)),
+      this.#view(),
+    );
+  }
+
   #refresh(resources: Resource[]): void {
     const view = this.#view();
-    for (const { kind, name } of this.#statuses.refresh(resources, view)) {
+    const others = resources.filter(({ kind }) => !judgedWhenRead.has(kind));
+    for (const { kind, name } of this.#statuses.refresh(others, view)) {
       const status = this.#statuses.get(keyOf({ kind, name }));
       if (status) this.#emit({ event: 'status', kind, name, status: status.status, message: status.message });
     }

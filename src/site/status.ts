@@ -247,9 +247,16 @@ function judgeGrant({ name }: Resource<'AccessGrant'>, view: View): Judgement {
   };
 }
 
-function enrolmentUrl({ grants, resources, hosts }: View): string | undefined {
-  const [host] = enrolmentHosts(resources, hosts);
-  return grants.port === null ? undefined : `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+function enrolmentUrl(view: View): string | undefined {
+  return enrolmentUrls(view)[0];
+}
+
+/** The best first. */
+function enrolmentUrls({ grants, resources, hosts }: View): string[] {
+  if (grants.port === null) return [];
+  return enrolmentHosts(resources, hosts).map((host) => {
+    return `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+  });
 }
 
 function judgeToken(token: Resource<'AccessToken'>, view: View): Judgement {
@@ -270,7 +277,9 @@ function judgeEnrolment(view: View): Judgement {
   const error = view.grants.error ?? view.issued.problem(grantServer);
   const url = enrolmentUrl(view);
   if (error) return { findings: [failed('Configured', error.message)], details: { error: plain(error) } };
-  return url ? { findings: [met('Configured')], details: { url } } : { findings: [pending('Configured')], details: {} };
+  const ca = view.issued.certificate(grantServerCa) ?? view.issued.get(grantServer)?.ca;
+  if (!url || !ca) return { findings: [pending('Configured')], details: {} };
+  return { findings: [met('Configured')], details: { url, urls: enrolmentUrls(view), ca } };
 }
 
 function judgeLink(link: Resource<'Link'>, view: View): Judgement {

@@ -90,6 +90,10 @@ const bodies: Record<string, [unknown, unknown]> = {
 const notAlone: Record<string, [unknown, unknown] | undefined> = {
   'post /v1/authorities/{name}/roll': undefined,
   'post /v1/certificates/revoke': [{ certificates: ['nobody'] }, { certificates: 'nobody' }],
+  'post /v1/claims/{name}/revoke': undefined,
+  'post /v1/fleet/approve': [{ devices: ['nobody'] }, { devices: 'nobody' }],
+  'post /v1/fleet/reject': [{ devices: ['nobody'] }, { devices: 'nobody' }],
+  'post /v1/fleet/revoke': [{ devices: ['nobody'] }, { devices: 'nobody' }],
   'post /v1/links': [{ cost: 1 }, { cost: -1 }],
   'post /v1/tokens/redeem': [{ sources: [{ name: 'x', text: 'kind: Nothing\napiVersion: none' }] }, { sources: 1 }],
 };

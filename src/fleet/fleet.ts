@@ -1,0 +1,135 @@
+/**
+ * What makes a site the hub of a fleet: it lets devices in, and tells of claims, devices and groups.
+ */
+import type { Identity } from '../enrol/protocol.ts';
+import type { EnrolAnswer, EnrolRequest } from '../enrol/server.ts';
+import { wordsOf } from '../enrol/words.ts';
+import { SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
+import { type Finding, failed, met, pending, timestamp } from '../site/conditions.ts';
+import { skiff } from '../site/kinds.ts';
+import { routerId } from '../site/plan.ts';
+import type { FleetHooks, Site } from '../site/site.ts';
+import type { FleetJudge, FleetResource } from '../site/status.ts';
+import type { AuditEntry } from '../store/audit.ts';
+import type { DeviceState, StoredDevice } from '../store/devices.ts';
+import type { JsonObject } from '../store/documents.ts';
+import type { Store } from '../store/store.ts';
+import { AdmissionDesk } from './admission.ts';
+import { type Claim, claimFacts } from './claims.ts';
+import { Registry } from './registry.ts';
+
+export interface FleetOptions {
+  site: Site;
+  store: Store;
+  now: () => number;
+}
+
+/** A decision on devices, as somebody has it made. */
+export type Decision = 'approve' | 'reject' | 'revoke';
+
+export class Fleet implements FleetHooks {
+  readonly #options: FleetOptions;
+  readonly #registry: Registry;
+  readonly #desk: AdmissionDesk;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#registry = new Registry(options);
+    this.#desk = new AdmissionDesk({ ...options, registry: this.#registry });
+    options.site.join(this);
+  }
+
+  answer(request: EnrolRequest): Promise<EnrolAnswer | null> {
+    return this.#desk.answer(request);
+  }
+
+  mayRenew(id: string): boolean {
+    const device = this.#options.store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
+    return device !== undefined && this.#registry.mayRenew(device);
+  }
+
+  /** Devices by their names or words: all of them or, if one is not there, none. */
+  decide(decision: Decision, devices: string[]): { name: string; state: DeviceState }[] {
+    return this.#registry[decision](devices).map(({ name, state }) => ({ name, state }));
+  }
+
+  /** Nobody enrols with it any more, for good; who did stays. */
+  revokeClaim(name: string): void {
+    const { site, store, now } = this.#options;
+    const claim = site.documents.get({ kind: 'EnrolmentClaim', name }) as Claim | undefined;
+    if (!claim) {
+      throw new SkiffError('not-found', `there is no claim "${name}"`, { hint: 'skiff claim list shows them' });
+    }
+    const spec = { ...claim.spec, revoked: true } as unknown as JsonObject;
+    const { labels, annotations } = claim;
+    site.keep([{ kind: 'EnrolmentClaim', name, apiVersion: skiff, labels, annotations, spec, place: () => '' }], () =>
+      store.audit.add({ at: now(), event: 'claim-revoked', claim: name }),
+    );
+    log.warn('fleet', `claim ${name} was revoked`, { claim: name });
+  }
+
+  /** What was decided last, the latest first. */
+  audit(most: number): AuditEntry[] {
+    return this.#options.store.audit.latest(most);
+  }
+
+  judge: FleetJudge = (resource) => {
+    switch (resource.kind) {
+      case 'EnrolmentClaim':
+        return this.#judgeClaim(resource);
+      case 'Device':
+        return this.#judgeDevice(resource);
+      case 'DeviceGroup':
+        return this.#judgeGroup(resource);
+      case 'EnrolmentToken':
+        return { findings: [pending('Enrolled')], details: {} };
+    }
+  };
+
+  #judgeClaim(claim: Claim): ReturnType<FleetJudge> {
+    const { state, used, pending: waiting } = claimFacts(claim, this.#options.store, this.#options.now());
+    const finding = state === 'Active' ? met('Active') : failed('Active', state);
+    return { findings: [finding], details: { state, used, pending: waiting } };
+  }
+
+  #judgeDevice({ name }: FleetResource): ReturnType<FleetJudge> {
+    const { store, site } = this.#options;
+    const device = store.devices.get(name);
+    if (!device) return { findings: [pending('Enrolled', 'No device of this name has enrolled')], details: {} };
+    const online = site.isLinked(routerId(device.name, device.siteId));
+    return {
+      findings: [enrolled(device), online ? met('Online') : pending('Online', 'Not linked here')],
+      details: { ...factsOf(device), online },
+    };
+  }
+
+  #judgeGroup({ name }: FleetResource): ReturnType<FleetJudge> {
+    const devices = this.#options.store.devices
+      .all()
+      .filter(({ group, state }) => group === name && state === 'enrolled');
+    return { findings: [met('Configured')], details: { devices: devices.length } };
+  }
+}
+
+function enrolled({ state, reason }: StoredDevice): Finding {
+  if (state === 'enrolled') return met('Enrolled');
+  if (state === 'pending') return pending('Enrolled', `Waits for approval: ${reason}`);
+  return failed('Enrolled', state === 'revoked' ? 'Revoked' : 'Rejected');
+}
+
+function factsOf(device: StoredDevice): JsonObject {
+  const { name, siteId, state, reason, publicKey, claim, address, version, seenAt, decidedAt } = device;
+  return {
+    state,
+    ...(reason === null ? {} : { reason }),
+    site: { name, id: siteId },
+    fingerprint: wordsOf(publicKey),
+    identity: { ...(JSON.parse(device.identity) as Identity) },
+    claim,
+    ...(address === null ? {} : { address }),
+    ...(version === null ? {} : { version }),
+    ...(seenAt === null ? {} : { lastSeen: timestamp(seenAt) }),
+    ...(decidedAt === null ? {} : { decided: timestamp(decidedAt) }),
+  };
+}
