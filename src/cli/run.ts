@@ -93,11 +93,12 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
     const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, fleet, store, recent));
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
-      await Promise.race([announce(site, manager), end.promise]);
+      await Promise.race([announce(site, fleet, manager), end.promise]);
       await end.promise;
     } finally {
       void manager.stopping();
       await server.close();
+      fleet.close();
       await site.stop(drainMs);
     }
   } finally {
@@ -107,8 +108,9 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
-async function announce(site: Site, manager: ServiceManager): Promise<void> {
+async function announce(site: Site, fleet: Fleet, manager: ServiceManager): Promise<void> {
   await site.start();
+  fleet.start();
   void manager.ready(site.facts.site ?? 'no site yet');
   emit({ event: 'ready', ...site.facts, pid: process.pid });
   site.subscribe((event) => {

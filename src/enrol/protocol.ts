@@ -44,10 +44,14 @@ export interface IssuedAnswer {
   /** PEM: whom to believe, and the device's certificate. */
   ca: string;
   certificate: string;
+  /** What its Secret is to be called: the Links name it. */
+  credentials: string;
   /** The path at which the certificate is renewed. */
   renewal: string;
-  /** The Site, the Secret (without its key) and the Links, as documents. */
-  documents: object[];
+  /** Whose word counts from now on: an Ed25519 key, SPKI in base64. */
+  controller: { publicKey: string };
+  /** What the device is to be, its Site and Links first, and the controller's signature. */
+  desired: { generation: number; documents: object[]; signature: string };
 }
 
 export interface PendingAnswer {

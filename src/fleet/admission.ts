@@ -10,6 +10,7 @@ import {
   derOf,
   type EnrolmentRequest,
   enrolmentPath,
+  type IssuedAnswer,
   type NonceAnswer,
   noncePath,
   provenText,
@@ -24,17 +25,18 @@ import { keyFingerprint } from '../pki/fingerprint.ts';
 import { readSigningRequest } from '../pki/request.ts';
 import type { SigningRequest } from '../pki/x509.ts';
 import { renewals } from '../site/grants.ts';
-import { skupper } from '../site/kinds.ts';
-import { type Admission, invitation } from '../site/links.ts';
+import type { Admission } from '../site/links.ts';
 import { routerId } from '../site/plan.ts';
 import type { Site } from '../site/site.ts';
 import type { StoredDevice } from '../store/devices.ts';
 import type { Store } from '../store/store.ts';
 import { type Claim, type ClaimState, claimFacts } from './claims.ts';
+import type { Controller } from './controller.ts';
+import type { DesiredMessage } from './messages.ts';
 import type { Applicant, PendingReason, Registry } from './registry.ts';
 
 /** Seconds between two questions of one who waits. */
-const retryAfter = 30;
+const retryAfter = 5;
 /** Of one claim; who comes when there are so many has to come again. */
 const mostPending = 1_000;
 const retryWhenFull = 600;
@@ -49,6 +51,7 @@ export interface AdmissionOptions {
   site: Site;
   store: Store;
   registry: Registry;
+  controller: () => Controller;
   now: () => number;
 }
 
@@ -115,7 +118,7 @@ export class AdmissionDesk {
     { claim, address, version }: Applicant,
     asked: SigningRequest,
   ): Promise<EnrolAnswer> {
-    const { registry, site } = this.#options;
+    const { registry, site, store, controller } = this.#options;
     if (device.state === 'rejected') return refusal(403, 'device-rejected', 'This device was turned away', true);
     if (device.state === 'revoked') return refusal(403, 'device-revoked', 'This device was revoked', true);
     if (device.state === 'pending') {
@@ -125,7 +128,12 @@ export class AdmissionDesk {
     const before = await site.admitted(asked.publicKey);
     if (!before && !registry.mayRenew(device)) return pending({ ...device, reason: 'long-dark' });
     registry.seen(device.name, address, version);
-    return this.#issued(device, before ?? (await this.#certify(device, asked, 'device-certified')));
+    if (!before) return this.#certify(device, asked, 'device-certified');
+    return this.#issued(
+      device,
+      before,
+      store.transaction(() => controller().desiredOf(device)),
+    );
   }
 
   async #first(applicant: Applicant, asked: SigningRequest): Promise<EnrolAnswer> {
@@ -148,31 +156,44 @@ export class AdmissionDesk {
         : approve === 'listed' && !listed
           ? 'serial-not-listed'
           : null;
-    if (!reason) return this.#issued(draft, await this.#certify(draft, asked, 'device-enrolled'));
+    if (!reason) return this.#certify(draft, asked, 'device-enrolled');
     if (facts.pending >= mostPending) return full('Too many devices wait for approval', retryWhenFull);
     return pending(registry.add(applicant, reason));
   }
 
-  /** The certificate, the entry and the use of the claim are written in one step. */
-  #certify(device: StoredDevice, { publicKey }: SigningRequest, event: string): Promise<Admission> {
+  /** The certificate, the entry, and what the device is to be are written in one step. */
+  async #certify(device: StoredDevice, { publicKey }: SigningRequest, event: string): Promise<EnrolAnswer> {
     const { site, registry } = this.#options;
     const id = routerId(device.name, device.siteId);
-    return site.admit({ name: device.name, subject: device.name, publicKey, device: id, fleet: true }, (record) =>
-      registry.write(device, event, record),
+    let desired: DesiredMessage | undefined;
+    const guest = { name: device.name, subject: device.name, publicKey, device: id, fleet: true };
+    const admission = await site.admit(guest, (record) =>
+      registry.write(device, event, () => {
+        record();
+        desired = this.#options.controller().desiredOf(device);
+      }),
     );
+    return this.#issued(device, admission, desired as DesiredMessage);
   }
 
-  #issued({ name, siteId, group }: StoredDevice, admission: Admission): EnrolAnswer {
-    const site = { apiVersion: skupper, kind: 'Site', metadata: { name, uid: siteId }, spec: { edge: true } };
-    return answerJson(200, {
+  #issued({ name, siteId, group }: StoredDevice, admission: Admission, desired: DesiredMessage): EnrolAnswer {
+    const answer: IssuedAnswer = {
       state: 'issued',
       device: { name, siteId, group },
       ca: admission.ca,
       certificate: admission.certificate,
+      credentials: credentialsName(this.#options.site),
       renewal: `/${renewals}`,
-      documents: [site, ...invitation(this.#options.site.facts.site ?? 'hub', admission)],
-    });
+      controller: { publicKey: this.#options.controller().publicKey },
+      desired,
+    };
+    return answerJson(200, answer);
   }
+}
+
+/** What devices call the Secret with their certificate. */
+export function credentialsName({ facts }: Site): string {
+  return facts.site ?? 'hub';
 }
 
 function pending({ publicKey, reason }: StoredDevice): EnrolAnswer {

@@ -7,16 +7,18 @@ import { wordsOf } from '../enrol/words.ts';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { type Finding, failed, met, pending, timestamp } from '../site/conditions.ts';
-import { skiff } from '../site/kinds.ts';
+import { skiff, skupper } from '../site/kinds.ts';
 import { routerId } from '../site/plan.ts';
+import type { Kind } from '../site/resources.ts';
 import type { FleetHooks, Site } from '../site/site.ts';
 import type { FleetJudge, FleetResource } from '../site/status.ts';
 import type { AuditEntry } from '../store/audit.ts';
 import type { DeviceState, StoredDevice } from '../store/devices.ts';
 import type { JsonObject } from '../store/documents.ts';
 import type { Store } from '../store/store.ts';
-import { AdmissionDesk } from './admission.ts';
+import { AdmissionDesk, credentialsName } from './admission.ts';
 import { type Claim, claimFacts } from './claims.ts';
+import { Controller } from './controller.ts';
 import { Registry } from './registry.ts';
 
 export interface FleetOptions {
@@ -25,6 +27,9 @@ export interface FleetOptions {
   now: () => number;
 }
 
+/** Kinds of which what devices are to be depends. */
+const tellsOfDevices: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentService', 'RouterAccess', 'DeviceGroup', 'Device']);
+
 /** A decision on devices, as somebody has it made. */
 export type Decision = 'approve' | 'reject' | 'revoke';
 
@@ -32,12 +37,64 @@ export class Fleet implements FleetHooks {
   readonly #options: FleetOptions;
   readonly #registry: Registry;
   readonly #desk: AdmissionDesk;
+  #controller: Controller | null = null;
+  #unsubscribe: () => void = () => {};
 
   constructor(options: FleetOptions) {
     this.#options = options;
     this.#registry = new Registry(options);
-    this.#desk = new AdmissionDesk({ ...options, registry: this.#registry });
+    this.#desk = new AdmissionDesk({ ...options, registry: this.#registry, controller: () => this.controller });
     options.site.join(this);
+  }
+
+  /** To be called when the site has started. */
+  start(): void {
+    const { site } = this.#options;
+    this.#unsubscribe = site.subscribe((event) => {
+      if (event.event !== 'site' && event.event !== 'document') return;
+      // A new device is rendered as it is let in.
+      const concerns = event.event === 'site' || (tellsOfDevices.has(event.kind) && event.action !== 'unchanged');
+      if (concerns && !(event.event === 'document' && event.kind === 'Device' && event.action === 'added'))
+        this.#update();
+    });
+    this.#update();
+  }
+
+  close(): void {
+    this.#unsubscribe();
+    this.#controller?.close();
+  }
+
+  /** Made when it is first needed: most sites are no hub of a fleet. */
+  get controller(): Controller {
+    if (this.#controller) return this.#controller;
+    const { site, store, now } = this.#options;
+    this.#controller = new Controller({
+      store,
+      now,
+      documents: () => site.documents.all(),
+      base: (device) => this.#base(device),
+      takeMail: (address, take) => site.takeMail(address, take),
+      sendMail: (to, subject, body) => site.sendMail(to, subject, body),
+      onChange: () => {},
+    });
+    this.#controller.start();
+    return this.#controller;
+  }
+
+  #update(): void {
+    const { site, store } = this.#options;
+    if (site.facts.mode !== 'interior') return;
+    const isHub =
+      site.documents.all().some(({ kind }) => kind === 'EnrolmentService') || store.devices.all().length > 0;
+    if (isHub) this.controller.refresh();
+  }
+
+  /** What every device has: its Site, and the Links to this hub. */
+  #base({ name, siteId }: StoredDevice): JsonObject[] {
+    const { site } = this.#options;
+    const own = { apiVersion: skupper, kind: 'Site', metadata: { name, uid: siteId }, spec: { edge: true } };
+    return [own, ...(site.waysIn(credentialsName(site)) as unknown as JsonObject[])];
   }
 
   answer(request: EnrolRequest): Promise<EnrolAnswer | null> {
@@ -97,10 +154,20 @@ export class Fleet implements FleetHooks {
     const { store, site } = this.#options;
     const device = store.devices.get(name);
     if (!device) return { findings: [pending('Enrolled', 'No device of this name has enrolled')], details: {} };
-    const online = site.isLinked(routerId(device.name, device.siteId));
+    const news = this.#controller?.newsOf(name);
+    const online = news?.online ?? false;
+    const seenAt = Math.max(device.seenAt ?? 0, news?.seenAt ?? 0);
     return {
-      findings: [enrolled(device), online ? met('Online') : pending('Online', 'Not linked here')],
-      details: { ...factsOf(device), online },
+      findings: [enrolled(device), online ? met('Online') : pending('Online', 'Not heard of lately')],
+      details: {
+        ...factsOf({ ...device, version: news?.version ?? device.version, seenAt }),
+        online,
+        linked: site.isLinked(routerId(device.name, device.siteId)),
+        desired: news?.desired ?? null,
+        applied: news?.applied ?? null,
+        ...(news?.error ? { lastError: news.error } : {}),
+        refused: news?.refused ?? [],
+      },
     };
   }
 

@@ -191,12 +191,16 @@ function takes(ca: string): (entrance: Entrance) => boolean {
 
 /** The documents as Skupper answers a redemption with them: the Secret, then a Link for each RouterAccess. */
 export function invitation(name: string, admission: Admission): RenderedDocument[] {
-  const groups = [...new Set(admission.endpoints.map(({ group }) => group))];
-  const links = groups.map((group, index) => {
-    const endpoints = admission.endpoints.filter((endpoint) => endpoint.group === group);
+  return [secretDocument(name, admission), ...linksTo(name, admission.endpoints)];
+}
+
+/** A Link for each RouterAccess, with the Secret of that name as its credentials. */
+export function linksTo(name: string, all: Endpoint[]): RenderedDocument[] {
+  const groups = [...new Set(all.map(({ group }) => group))];
+  return groups.map((group, index) => {
+    const endpoints = all.filter((endpoint) => endpoint.group === group);
     return linkDocument(groups.length > 1 ? `${name}-${index + 1}` : name, name, { endpoints });
   });
-  return [secretDocument(name, admission), ...links];
 }
 
 function secretDocument(name: string, { ca, certificate, key }: Admission): RenderedDocument {

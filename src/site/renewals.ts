@@ -14,7 +14,7 @@ import type { Store } from '../store/store.ts';
 import type { Change, Documents } from './documents.ts';
 import { renewalTime } from './lifetime.ts';
 import { documentsIn } from './redeemer.ts';
-import type { Resource } from './resources.ts';
+import type { Origin, Resource } from './resources.ts';
 import { tlsMaterial } from './secret.ts';
 
 /** After a failure, in milliseconds: doubled each time. */
@@ -104,12 +104,14 @@ export class Renewals {
     return plan;
   }
 
-  #current(secret: string): { certificate: X509Certificate; fingerprint: string; material: TlsMaterial } | undefined {
+  #current(
+    secret: string,
+  ): { certificate: X509Certificate; fingerprint: string; material: TlsMaterial; origin: Origin } | undefined {
     const document = this.#options.documents.get({ kind: 'Secret', name: secret }) as Resource<'Secret'> | undefined;
     const material = document && tlsMaterial(document.spec);
-    if (!material?.certificate) return undefined;
+    if (!document || !material?.certificate) return undefined;
     const certificate = new X509Certificate(material.certificate);
-    return { certificate, fingerprint: fingerprintOf(material.certificate), material };
+    return { certificate, fingerprint: fingerprintOf(material.certificate), material, origin: document.origin };
   }
 
   async #renew(renewal: StoredRenewal, plan: Plan): Promise<void> {
@@ -133,7 +135,7 @@ export class Renewals {
       const fresh = (await documentsIn(answer.text, key, url, 0)).filter(({ kind }) => kind === 'Secret');
       if (this.#current(secret)?.fingerprint !== plan.fingerprint) return;
       const next = { ...renewal, key: null, previous: JSON.stringify(current.material) };
-      const changes = documents.apply(fresh, 'local', () => this.#options.store.renewals.put(next));
+      const changes = documents.apply(fresh, current.origin, () => this.#options.store.renewals.put(next));
       this.#kept.set(secret, next);
       log.info('pki', `renewed the certificate of Secret "${secret}"`, { name: secret });
       onRenewed(changes);

@@ -15,7 +15,7 @@ import { derive, grantServer, issuerOf, localHosts, takesLinks } from './derived
 import { type Change, Documents } from './documents.ts';
 import { type FleetDoor, Grants } from './grants.ts';
 import { type IssuedFact, IssuedToOthers } from './issued.ts';
-import { type Admission, type Entrance, type Guest, type LinkRequest, Links, type Step } from './links.ts';
+import { type Admission, type Entrance, type Guest, type LinkRequest, Links, linksTo, type Step } from './links.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
@@ -25,7 +25,7 @@ import { Renewals } from './renewals.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
 import { tlsMaterial } from './secret.ts';
-import { endpointsOf, type FleetJudge, type View } from './status.ts';
+import { endpointsOf, type FleetJudge, lastingEndpointsOf, type View } from './status.ts';
 import { Statuses } from './statuses.ts';
 import { Tokens } from './tokens.ts';
 
@@ -222,6 +222,16 @@ export class Site {
   keep(documents: ReadDocument[], along: () => void): void {
     this.#tell(this.documents.apply(documents, 'local', along));
     this.#resources = derive(this.documents.all(), this.#hosts);
+  }
+
+  /** Links for devices to this site, whether its ports are open at this moment or not. */
+  waysIn(credentials: string): RenderedDocument[] {
+    const accesses = this.#resources.filter((document) => document.kind === 'RouterAccess').filter(takesLinks);
+    const endpoints = accesses.flatMap((access) => lastingEndpointsOf(access, this.#view()));
+    if (endpoints.length > 0) return linksTo(credentials, endpoints);
+    throw new SkiffError('no-link-access', 'No valid endpoints found for site', {
+      hint: 'Set linkAccess: default in the Site, or apply a RouterAccess',
+    });
   }
 
   /** A certificate for somebody who is to be let in; `step` writes its record, together with what belongs to it. */

@@ -20,6 +20,7 @@ import { daysLeft, expirationOf } from './lifetime.ts';
 import type { NetworkView } from './network.ts';
 import { beingIssued, type Issued, type PartKey, type Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
+import { portOf } from './rules.ts';
 
 /** What there is to judge by. */
 export interface View {
@@ -193,6 +194,18 @@ export function endpointsOf(access: Resource<'RouterAccess'>, view: View): Endpo
     if (state?.status !== 'listening' || state.port === null) return [];
     const host = name === 'normal' && best !== access.spec.bindHost ? '127.0.0.1' : best;
     return [{ name, host, port: String(state.port), group: access.name }];
+  });
+}
+
+/** Where others are to reach an access: its ports as they are configured, open or not at this moment. */
+export function lastingEndpointsOf(access: Resource<'RouterAccess'>, view: View): Endpoint[] {
+  const open = endpointsOf(access, view);
+  const [host] = hostsOf(access, view.hosts);
+  return access.spec.roles.flatMap((role) => {
+    if (role.name === 'normal') return [];
+    const now = open.find(({ name }) => name === role.name);
+    if (now || portOf(role) === 0) return now ?? [];
+    return [{ name: role.name, host, port: String(portOf(role)), group: access.name }];
   });
 }
 
