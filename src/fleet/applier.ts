@@ -31,7 +31,7 @@ export interface ApplierOptions {
   /** Something is to be told to the controller. */
   onChange: () => void;
   /** Shorter times for tests, as a share of the real ones. */
-  pace?: number;
+  share?: number;
 }
 
 /** What the controller hears of it. */
@@ -50,7 +50,7 @@ export interface AppliedFacts {
 
 export class Applier {
   readonly #options: ApplierOptions;
-  readonly #pace: number;
+  readonly #share: number;
   #rows: StoredApplied[];
   #failure: AppliedFacts['failure'] = null;
   /** Times that the new one was tried. */
@@ -63,7 +63,7 @@ export class Applier {
 
   constructor(options: ApplierOptions) {
     this.#options = options;
-    this.#pace = options.pace ?? 1;
+    this.#share = options.share ?? 1;
     this.#rows = options.store.applied.all();
     if (this.#trying) this.#wait();
   }
@@ -165,7 +165,7 @@ export class Applier {
     if (this.#closed || !trying || !good || sameWay(good.documents, trying.documents)) return;
     if (trying.active && this.#tries === 0) this.#since = performance.now();
     const longest = Math.min(mostPatience, patience * 2 ** this.#tries);
-    const delay = (trying.active ? longest : wayBack) * this.#pace;
+    const delay = (trying.active ? longest : wayBack) * this.#share;
     this.#timer = setTimeout(() => void this.#inTurn(() => this.#turn()), delay);
   }
 
