@@ -1,7 +1,7 @@
 /**
  * What makes a site the hub of a fleet: it lets devices in, and tells of claims, devices and groups.
  */
-import type { Identity } from '../enrol/protocol.ts';
+import type { Identity, IssuedAnswer } from '../enrol/protocol.ts';
 import type { EnrolAnswer, EnrolRequest } from '../enrol/server.ts';
 import { wordsOf } from '../enrol/words.ts';
 import { SkiffError } from '../errors.ts';
@@ -19,6 +19,7 @@ import type { Store } from '../store/store.ts';
 import { AdmissionDesk, credentialsName } from './admission.ts';
 import { type Claim, claimFacts } from './claims.ts';
 import { Controller } from './controller.ts';
+import { Member, type MemberFacts } from './member.ts';
 import { Registry } from './registry.ts';
 
 export interface FleetOptions {
@@ -38,6 +39,9 @@ export class Fleet implements FleetHooks {
   readonly #registry: Registry;
   readonly #desk: AdmissionDesk;
   #controller: Controller | null = null;
+  #member: Member | null = null;
+  /** The answer of the hub that `#member` belongs to, as it is stored. */
+  #belongsBy: string | null = null;
   #unsubscribe: () => void = () => {};
 
   constructor(options: FleetOptions) {
@@ -52,17 +56,20 @@ export class Fleet implements FleetHooks {
     const { site } = this.#options;
     this.#unsubscribe = site.subscribe((event) => {
       if (event.event !== 'site' && event.event !== 'document') return;
+      this.belong();
       // A new device is rendered as it is let in.
       const concerns = event.event === 'site' || (tellsOfDevices.has(event.kind) && event.action !== 'unchanged');
       if (concerns && !(event.event === 'document' && event.kind === 'Device' && event.action === 'added'))
         this.#update();
     });
     this.#update();
+    this.belong();
   }
 
   close(): void {
     this.#unsubscribe();
     this.#controller?.close();
+    this.#member?.close();
   }
 
   /** Made when it is first needed: most sites are no hub of a fleet. */
@@ -80,6 +87,23 @@ export class Fleet implements FleetHooks {
     });
     this.#controller.start();
     return this.#controller;
+  }
+
+  /** Begins to follow the controller of the hub that this device has enrolled with, if it has. */
+  belong(): void {
+    const { site, store } = this.#options;
+    const { answer = null, key = '' } = store.enrolment.get() ?? {};
+    if (answer === this.#belongsBy) return;
+    this.#member?.close();
+    this.#belongsBy = answer;
+    const options = { ...this.#options, refused: () => [], verbs: {} };
+    this.#member = answer === null ? null : new Member(options, JSON.parse(answer) as IssuedAnswer, key);
+    if (this.#member) log.info('fleet', `${site.facts.site} follows its controller`);
+  }
+
+  /** How this device stands with its controller; null when it belongs to none. */
+  get membership(): MemberFacts | null {
+    return this.#member?.facts ?? null;
   }
 
   #update(): void {
