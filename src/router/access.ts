@@ -13,8 +13,9 @@ import { ClientPeer } from './client-peer.ts';
 import { connectionOptions, prepare } from './connections.ts';
 import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
+import { denial } from './guard.ts';
 import { Peer } from './peer.ts';
-import type { AccessConfig, AccessState, PeerState } from './protocol.ts';
+import type { AccessConfig, AccessState, Denial, PeerState } from './protocol.ts';
 import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 
@@ -110,6 +111,16 @@ export class Access {
     }
   }
 
+  /** These devices of the fleet may do something else than before. */
+  reconsider(changed: ReadonlyMap<string, readonly Denial[]>): void {
+    for (const [peer, { state }] of this.#live) {
+      const denied = peer instanceof EdgePeer && peer.guard ? changed.get(peer.guard.device) : undefined;
+      if (!denied) continue;
+      (peer as EdgePeer).reconsider(denied);
+      if (state) this.#changed();
+    }
+  }
+
   /** Accepts nothing more, and closes what was accepted. */
   close(): void {
     this.#closed = true;
@@ -147,14 +158,20 @@ export class Access {
       const message = `the certificate ${fingerprint.slice(0, 16)}… has been revoked`;
       return new SkiffError('certificate-revoked', message, { hint: 'Give the site another certificate or token' });
     }
-    const device = accepted.certificate?.deviceId;
-    if (device && this.config.role === 'inter-router') {
+    const { deviceId: device = null, fleet = false } = accepted.certificate ?? {};
+    const { role } = this.config;
+    if ((device !== null && role === 'inter-router') || (fleet && role !== 'edge')) {
       return new SkiffError(
         'device-not-allowed',
-        `the certificate of the device ${device} is not for inter-router links`,
+        `the certificate of the device ${device ?? 'without a name'} is not for ${role} ${role === 'normal' ? 'connections' : 'links'}`,
       );
     }
     return null;
+  }
+
+  #denied(peer: EdgePeer, action: Denial['action'], address: string, { from }: Accepted): void {
+    const message = denial(peer.guard?.device ?? '', action, address);
+    this.#refused({ code: 'address-refused', message }, from, false);
   }
 
   #newPeer(accepted: Accepted): Peer {
@@ -171,7 +188,8 @@ export class Access {
         onGone: (peer, error) => this.#gone(peer, error, accepted),
       });
     }
-    return new EdgePeer(this.#router, accepted.certificate?.deviceId ?? null, {
+    return new EdgePeer(this.#router, accepted.certificate, {
+      onDenied: (peer, { action, address }) => this.#denied(peer, action, address, accepted),
       onOpened: (peer, open) => {
         const { certificate } = accepted;
         const instance = property(open, 'skiff.instance');
@@ -262,7 +280,10 @@ export class Access {
 
   #changed(): void {
     if (this.#closed) return;
-    const peers = [...this.#live.values()].flatMap((live) => (live.state ? [live.state] : []));
+    const peers = [...this.#live].flatMap(([peer, { state }]) => {
+      if (!state) return [];
+      return peer.guard ? [{ ...state, denials: peer.guard.entry.denials }] : [state];
+    });
     this.#record?.count({ linkCount: peers.length });
     this.#report({
       kind: 'access',

@@ -126,6 +126,27 @@ export interface PeerState {
   siteName: string | null;
   /** Milliseconds since the epoch. */
   since: number;
+  /** Of a fleet's device: what it was refused, as far as there is room, and may not do now either. */
+  denials?: Denial[];
+}
+
+/** An address that a fleet's device may not send to, or receive from, and tried. */
+export interface Denial {
+  action: 'send' | 'receive';
+  address: string;
+  /** The last time, in milliseconds since the epoch, and how often. */
+  at: number;
+  count: number;
+}
+
+/** What a fleet's device may do. A routing key may end in `*`, for whatever may follow. */
+export interface DeviceRights {
+  /** The router id in its certificate. */
+  device: string;
+  /** Routing keys of which it may take messages. */
+  offers: string[];
+  /** Routing keys that it may send to. */
+  uses: string[];
 }
 
 export interface AccessState {
@@ -280,6 +301,8 @@ export type RouterRequest =
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
   /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
   | { type: 'revoke'; fingerprints: string[] }
+  /** What devices of the fleet may do, from now on; one without an entry may do nothing. */
+  | { type: 'privileges'; put: DeviceRights[]; remove: string[] }
   /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
   | { type: 'measure'; seq: number }
   | MailRequest

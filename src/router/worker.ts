@@ -30,6 +30,9 @@ port.on('message', (request: RouterRequest) => {
     case 'revoke':
       parts?.revoke(request.fingerprints);
       return;
+    case 'privileges':
+      parts?.grant(request.put, request.remove);
+      return;
     case 'measure':
       send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
       return;

@@ -3,7 +3,7 @@
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Mail, MailOutcome, PartState, Traffic } from '../router/protocol.ts';
+import type { DeviceRights, Mail, MailOutcome, PartState, Traffic } from '../router/protocol.ts';
 import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { Router, type RouterHandlers, type RouterPort } from './router.ts';
@@ -22,6 +22,7 @@ export class Reconciler {
   #run: Promise<void> | null = null;
   #closed = false;
   #revoked: string[] = [];
+  readonly #rights = new Map<string, DeviceRights>();
   readonly #mail = new Map<string, (mail: Mail) => void>();
 
   constructor(startRouter: () => RouterPort, handlers: Omit<RouterHandlers, 'onMail'>) {
@@ -54,6 +55,13 @@ export class Reconciler {
     return [...this.states.values()].some(
       (state) => state.kind === 'access' && state.peers.some((peer) => peer.id === id),
     );
+  }
+
+  /** What devices of the fleet may do, and those that may do nothing any more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    for (const device of remove) this.#rights.delete(device);
+    for (const rights of put) this.#rights.set(rights.device, rights);
+    this.#router?.grant(put, remove);
   }
 
   /** Takes the messages of an address, until what is returned is called. */
@@ -108,6 +116,7 @@ export class Reconciler {
         this.#router = this.#newRouter(plan.identity);
         // Before anybody can come.
         if (this.#revoked.length > 0) this.#router.revoke(this.#revoked);
+        if (this.#rights.size > 0) this.#router.grant([...this.#rights.values()], []);
         if (this.#mail.size > 0) this.#router.subscribe([...this.#mail.keys()]);
       }
     }

@@ -5,6 +5,7 @@ import { startWorker } from '../assets.ts';
 import { SkiffError } from '../errors.ts';
 import { forward } from '../log.ts';
 import type {
+  DeviceRights,
   Mail,
   MailOutcome,
   NetworkChange,
@@ -92,6 +93,11 @@ export class Router {
   /** All that are revoked, whenever there is one more. */
   revoke(fingerprints: string[]): void {
     this.#port.post({ type: 'revoke', fingerprints });
+  }
+
+  /** What devices of the fleet may do, and those that may do nothing any more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    this.#port.post({ type: 'privileges', put, remove });
   }
 
   /** What each part carries; never settles while the thread hangs. */

@@ -6,7 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { Mail, MailOutcome, PartState, RouterIdentity, TlsMaterial, Traffic } from '../router/protocol.ts';
+import type {
+  DeviceRights,
+  Mail,
+  MailOutcome,
+  PartState,
+  RouterIdentity,
+  TlsMaterial,
+  Traffic,
+} from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
@@ -310,6 +318,11 @@ export class Site {
       this.#measuring = null;
     });
     return this.#measuring;
+  }
+
+  /** What devices of the fleet may do, and those that may do nothing any more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    this.#reconciler.grant(put, remove);
   }
 
   /** Takes the messages of an address of the network, until what is returned is called. */

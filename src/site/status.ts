@@ -176,9 +176,11 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
 }
 
 /** Who is linked here; of which site others than a Skiff are, flow records tell. */
-function shown(peer: PeerState, network: NetworkView): JsonObject {
+function shown({ denials, ...peer }: PeerState, network: NetworkView): JsonObject {
   const site = peer.siteName === null ? network.siteOfRouter(peer.id) : undefined;
-  return { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
+  const denied = denials?.map((denial): JsonObject => ({ ...denial, at: timestamp(denial.at) }));
+  const known = { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
+  return denied ? { ...known, denials: denied } : known;
 }
 
 function isListening(state: AccessState | undefined): boolean {
@@ -349,8 +351,9 @@ type AnyListenerState = ListenerState | MultiKeyListenerState;
 
 function judgeListener(state: ListenerState | undefined): Judgement {
   const matched = state?.matched ?? false;
+  const unmatched = pending('Matched', 'No matching connectors');
   return {
-    findings: [listening(state), matched ? met('Matched') : pending('Matched', 'No matching connectors')],
+    findings: [listening(state), refusalOf('Matched', state) ?? (matched ? met('Matched') : unmatched)],
     details: { hasMatchingConnector: matched, ...listenerDetails(state) },
   };
 }
@@ -360,7 +363,8 @@ function judgeMultiKeyListener(
   state: MultiKeyListenerState | undefined,
 ): Judgement {
   const reachable = state?.reachable ?? [];
-  const operational = reachable.length ? met('Operational') : pending('Operational', 'No matching connectors');
+  const none = refusalOf('Operational', state) ?? pending('Operational', 'No matching connectors');
+  const operational = reachable.length ? met('Operational') : none;
   const weights = strategy.weighted?.routingKeys ?? {};
   const shown: JsonObject = strategy.priority
     ? { priority: { routingKeysReachable: reachable } }
@@ -391,7 +395,8 @@ function judgeConnector(
   // It is ready all the same; but "OK" beside a server that does not answer would mislead.
   const message = state?.error ? explain(state.error) : 'OK';
   const configured = state ? met('Configured', message) : pending('Configured');
-  const matched = hasMatchingListener ? met('Matched', message) : pending('Matched', 'No matching listeners');
+  const unmatched = pending('Matched', 'No matching listeners');
+  const matched = refusalOf('Matched', state) ?? (hasMatchingListener ? met('Matched', message) : unmatched);
   const details = {
     hasMatchingListener,
     ...(state ? connections(state) : {}),
@@ -405,6 +410,11 @@ function judgeConnector(
     required: ['Healthy', ...requiredConditions.Connector],
     details: { ...details, health: { healthy, since: timestamp(since), ...(error ? { error: plain(error) } : {}) } },
   };
+}
+
+/** What this site's fleet does not let it do is for somebody to mend. */
+function refusalOf(condition: string, state: AnyListenerState | ConnectorState | undefined): Finding | undefined {
+  return state?.error?.code === 'address-refused' ? failed(condition, explain(state.error)) : undefined;
 }
 
 function healthOf({ healthy, error }: NonNullable<ConnectorState['health']>): Finding {

@@ -6,7 +6,15 @@ import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
 import { Mailbox } from '../router/mailbox.ts';
-import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity, Traffic } from '../router/protocol.ts';
+import type {
+  DeviceRights,
+  NetworkChange,
+  PartConfig,
+  PartKind,
+  PartState,
+  RouterIdentity,
+  Traffic,
+} from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
@@ -55,6 +63,12 @@ export class Parts {
   revoke(fingerprints: string[]): void {
     this.#router.revoked = new Set(fingerprints);
     for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
+  }
+
+  /** From now on devices of the fleet may do this and no more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    const changed = this.#router.privileges.change(put, remove);
+    for (const part of this.#parts.values()) if (part instanceof Access) part.reconsider(changed);
   }
 
   /** What each part carries; of those that were taken away nothing is told any more. */

@@ -15,7 +15,7 @@ import { ACCEPTED } from '../../amqp/performatives.ts';
 import { Chunk } from '../../net/chunk.ts';
 import type { Collected } from './collected.ts';
 import { SILENCE } from './collector.ts';
-import { decodeRecords, encodeRecord } from './encoding.ts';
+import { decodeRecords, encodeRecord, type FlowRecord } from './encoding.ts';
 import { readMessage } from './messages.ts';
 
 /** The address of a hub's feed, and the property of its open that says that it has one, with the version. */
@@ -27,29 +27,57 @@ const MESSAGE_OCTETS = 16 * 1024;
 /** Octets of a message that an edge takes. */
 const MAX_MESSAGE = 8 * 1024 * 1024;
 
+/** What is told to those who may not know everything. */
+export interface FeedView {
+  /** The same for those who are told the same. */
+  key: string;
+  /** Whether it may be told where this routing key is offered, and used. */
+  shows(routingKey: string): boolean;
+}
+
 /** The hub's side. */
 export class Feed {
   readonly #collected: Collected;
+  /** The source that is the hub itself, of which everybody may know. */
+  readonly #own: string;
+  readonly #view: FeedView | null;
+  /** With a view: the sources of which something was told. */
+  readonly #shown = new Set<string>();
   readonly #subscribers = new Set<Subscriber>();
   /** What was encoded since the last change. */
   readonly #entries = new Map<string, Buffer>();
   /** The last message that was made. Most edges get the same. */
   #message: { key: string; octets: Buffer } | null = null;
 
-  constructor(collected: Collected) {
+  constructor(collected: Collected, own: string, view: FeedView | null = null) {
     this.#collected = collected;
+    this.#own = own;
+    this.#view = view;
   }
 
-  /** Sends everything, and then what changes, for as long as the link is there; returns how that ends. */
-  serve(sender: Sender): () => void {
-    const subscriber = new Subscriber(this, sender, this.#collected.ids());
+  get idle(): boolean {
+    return this.#subscribers.size === 0;
+  }
+
+  /**
+   * Sends everything, and then what changes, for as long as the link is there; returns how that ends, which tells the
+   * sources that were told of. Those that were told `before` by another feed are told again, or withdrawn.
+   */
+  serve(sender: Sender, before: string[] = []): () => string[] {
+    const known = this.#collected.ids().filter((source) => this.#recordsOf(source).length > 0);
+    if (this.#view) for (const source of known) this.#shown.add(source);
+    const subscriber = new Subscriber(this, sender, [...before, ...known]);
     this.#subscribers.add(subscriber);
     subscriber.pump();
     return () => {
+      const told = [...this.#shown];
       this.#subscribers.delete(subscriber);
-      if (this.#subscribers.size > 0) return;
+      subscriber.end();
+      if (this.#subscribers.size > 0) return told;
       this.#entries.clear();
+      this.#shown.clear();
       this.#message = null;
+      return told;
     };
   }
 
@@ -57,8 +85,10 @@ export class Feed {
   publish(sources: Iterable<string>): void {
     if (this.#subscribers.size === 0) return;
     this.#message = null;
-    const changed = [...sources];
-    for (const source of changed) this.#entries.delete(source);
+    const all = [...sources];
+    for (const source of all) this.#entries.delete(source);
+    const changed = this.#view ? all.filter((source) => this.#changes(source)) : all;
+    if (changed.length === 0) return;
     for (const subscriber of this.#subscribers) subscriber.note(changed);
   }
 
@@ -66,10 +96,28 @@ export class Feed {
   entry(source: string): Buffer {
     let entry = this.#entries.get(source);
     if (entry) return entry;
-    const records = this.#collected.recordsOf(source);
-    entry = encode([source, (records ?? []).map(encodeRecord)]);
-    if (records) this.#entries.set(source, entry);
+    const records = this.#recordsOf(source);
+    entry = encode([source, records.map(encodeRecord)]);
+    if (records.length > 0) this.#entries.set(source, entry);
     return entry;
+  }
+
+  /** Whether a source that changed is of any interest: something is to be told of it, or was. */
+  #changes(source: string): boolean {
+    if (this.#recordsOf(source).length === 0) return this.#shown.delete(source);
+    this.#shown.add(source);
+    return true;
+  }
+
+  /** What may be told of a source: of others than the hub that they are there, and not where. */
+  #recordsOf(source: string): FlowRecord[] {
+    const records = this.#collected.recordsOf(source) ?? [];
+    const view = this.#view;
+    if (!view) return records;
+    return records.flatMap(({ type, identity, address, ...rest }): FlowRecord[] => {
+      if (address !== undefined) return view.shows(address) ? [{ type, identity, address }] : [];
+      return source === this.#own ? [{ type, identity, ...rest }] : [];
+    });
   }
 
   /** A message about these sources; `complete`: with it everything has been told. */
@@ -92,6 +140,7 @@ class Subscriber {
   readonly #untold: Set<string>;
   #began = false;
   #busy = false;
+  #over = false;
 
   constructor(feed: Feed, sender: Sender, sources: string[]) {
     this.#feed = feed;
@@ -104,8 +153,12 @@ class Subscriber {
     this.pump();
   }
 
+  end(): void {
+    this.#over = true;
+  }
+
   pump(): void {
-    if (this.#busy || this.#untold.size === 0) return;
+    if (this.#busy || this.#over || this.#untold.size === 0) return;
     const sources = this.#take();
     const complete = !this.#began && this.#untold.size === 0;
     if (complete) this.#began = true;
