@@ -3,6 +3,7 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { ShownDevice } from '../fleet/controller.ts';
 import type { Decision } from '../fleet/fleet.ts';
 import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
@@ -20,6 +21,7 @@ import type {
   ChangesAnswer,
   DeleteRequest,
   ErrorAnswer,
+  GiveRequest,
   LogAnswer,
   SelfCheck,
   TrafficAnswer,
@@ -105,6 +107,28 @@ export class ApiClient {
   /** Devices by their names, or by the words of their keys. */
   async decide(decision: Decision, devices: string[]): Promise<{ name: string; state: string }[]> {
     return (await this.#ask('POST', `/v1/fleet/${decision}`, { devices })) as { name: string; state: string }[];
+  }
+
+  /** Everything about one device of the fleet. */
+  async showDevice(name: string): Promise<ShownDevice> {
+    return (await this.#ask('GET', `/v1/fleet/devices/${encodeURIComponent(name)}`)) as ShownDevice;
+  }
+
+  /** Has something done at a device, at once or when it is back. */
+  async order(name: string, verb: string, withinMs: number): Promise<{ id: string; state: string }> {
+    const path = `/v1/fleet/devices/${encodeURIComponent(name)}/orders`;
+    return (await this.#ask('POST', path, { verb, withinMs })) as { id: string; state: string };
+  }
+
+  /** Puts the box with this serial in the place of a device. */
+  async replace(name: string, serial: string): Promise<{ done: boolean }> {
+    const path = `/v1/fleet/devices/${encodeURIComponent(name)}/replacement`;
+    return (await this.#ask('POST', path, { serial })) as { done: boolean };
+  }
+
+  /** Gives documents to the devices of a group, or to one. */
+  async give(request: GiveRequest): Promise<Change[]> {
+    return ((await this.#ask('POST', '/v1/fleet/documents', request)) as ChangesAnswer).changes;
   }
 
   async backup(passphrase: string): Promise<Buffer> {

@@ -46,6 +46,14 @@ export interface ApplyRequest {
   sources: Source[];
 }
 
+/** POST /v1/fleet/documents: for the devices of a group, or for one. */
+export interface GiveRequest extends ApplyRequest {
+  group?: string;
+  device?: string;
+  /** What is not among them goes. */
+  prune?: boolean;
+}
+
 /** DELETE /v1/documents */
 export interface DeleteRequest {
   documents: Reference[];

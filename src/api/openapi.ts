@@ -110,6 +110,17 @@ const schemas: Record<string, Schema> = {
       ...object({ name: text, text }),
     }),
   }),
+  Give: {
+    description: 'Documents for the devices of a group, or for one; with `prune` in place of those there.',
+    ...object({
+      sources: listOf(object({ name: text, text })),
+      'group?': text,
+      'device?': text,
+      'prune?': { type: 'boolean' },
+    }),
+  },
+  OrderRequest: object({ verb: text, withinMs: count }),
+  ReplacementRequest: object({ serial: text }),
   BackupRequest: object({ passphrase: { type: 'string' } }),
   Backup: object({ backup: { description: 'The file that skiff site restore takes, in base64.', ...text } }),
   Issued: {
@@ -207,6 +218,32 @@ const paths: Record<string, Record<string, object>> = {
   '/v1/fleet/approve': { post: decision('Lets devices in that wait for approval') },
   '/v1/fleet/reject': { post: decision('Turns devices away that wait for approval') },
   '/v1/fleet/revoke': { post: decision('Ends what devices may do, for good') },
+  '/v1/fleet/devices/{name}': {
+    get: operation({ summary: 'Everything about a device', parameters: [name], answer: { type: 'object' } }),
+  },
+  '/v1/fleet/devices/{name}/orders': {
+    post: operation({
+      summary: 'Has something done at a device, at once or when it is back',
+      parameters: [name],
+      body: 'OrderRequest',
+      answer: { type: 'object' },
+    }),
+  },
+  '/v1/fleet/devices/{name}/replacement': {
+    post: operation({
+      summary: 'Puts another box in the place of a device',
+      parameters: [name],
+      body: 'ReplacementRequest',
+      answer: object({ name: text, serial: text, done: { type: 'boolean' } }),
+    }),
+  },
+  '/v1/fleet/documents': {
+    post: operation({
+      summary: 'Gives documents to the devices of a group, or to one',
+      body: 'Give',
+      answer: named('Changes'),
+    }),
+  },
   '/v1/fleet/audit': {
     get: operation({ summary: 'What was decided of devices, the latest first', answer: listOf(named('AuditEntry')) }),
   },

@@ -15,6 +15,7 @@ import type {
   BackupRequest,
   ChangesAnswer,
   DeleteRequest,
+  GiveRequest,
   LogAnswer,
   SelfCheck,
   TrafficAnswer,
@@ -75,6 +76,14 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
   { method: 'POST', path: /^\/v1\/claims\/([^/]+)\/revoke$/, handle: revokeClaim },
   { method: 'POST', path: /^\/v1\/fleet\/(approve|reject|revoke)$/, handle: decide },
+  {
+    method: 'GET',
+    path: /^\/v1\/fleet\/devices\/([^/]+)$/,
+    handle: ({ fleet }, { path }) => fleet.show(path[0]),
+  },
+  { method: 'POST', path: /^\/v1\/fleet\/devices\/([^/]+)\/orders$/, handle: order },
+  { method: 'POST', path: /^\/v1\/fleet\/devices\/([^/]+)\/replacement$/, handle: replace },
+  { method: 'POST', path: /^\/v1\/fleet\/documents$/, handle: give },
   { method: 'GET', path: /^\/v1\/fleet\/audit$/, handle: ({ fleet }) => fleet.audit(mostAudited) },
 ];
 
@@ -162,6 +171,33 @@ async function decide({ fleet }: ApiContext, { path, body }: ApiRequest): Promis
     throw new SkiffError('bad-request', 'the body must be {"devices":[NAME or WORDS,…]}');
   }
   return fleet.decide(path[0] as Decision, devices);
+}
+
+async function order({ fleet }: ApiContext, { path, body }: ApiRequest): Promise<unknown> {
+  const { verb, withinMs } = ((await body()) ?? {}) as { verb?: unknown; withinMs?: unknown };
+  if (typeof verb !== 'string' || verb === '' || !Number.isSafeInteger(withinMs)) {
+    throw new SkiffError('bad-request', 'the body must be {"verb":…,"withinMs":…}');
+  }
+  return fleet.order(path[0], verb, withinMs as number);
+}
+
+async function replace({ fleet }: ApiContext, { path, body }: ApiRequest): Promise<unknown> {
+  const serial = ((await body()) as { serial?: unknown } | null)?.serial;
+  if (typeof serial !== 'string' || serial === '') {
+    throw new SkiffError('bad-request', 'the body must be {"serial":…}');
+  }
+  return fleet.replace(path[0], serial);
+}
+
+async function give({ fleet }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const change = ((await body()) ?? {}) as Partial<GiveRequest>;
+  const { sources } = readApply(change);
+  const { group, device, prune = false } = change;
+  if ([group, device].filter((each) => typeof each === 'string' && each !== '').length !== 1) {
+    throw new SkiffError('bad-request', 'the body must name a "group" or a "device"');
+  }
+  const whom = group === undefined ? { device: String(device) } : { group: String(group) };
+  return { changes: await fleet.give({ sources, ...whom, prune: prune === true }) };
 }
 
 async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {

@@ -113,6 +113,8 @@ export const columns: Record<Kind, Column[]> = {
     status,
     spec('GROUP', 'group'),
     known('STATE', 'state'),
+    known('DESIRED', 'desired'),
+    known('APPLIED', 'applied'),
     known('ONLINE', 'online'),
     known('LAST-SEEN', 'lastSeen'),
     message,

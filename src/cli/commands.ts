@@ -82,6 +82,19 @@ export const commands: Registry = {
     summary: 'let nobody enrol with a claim any more',
     load: async () => (await import('./claim.ts')).claimRevoke,
   },
+  'fleet apply': {
+    summary: 'give documents to devices',
+    load: async () => (await import('./fleet-desired.ts')).fleetApply,
+  },
+  'fleet show': { summary: 'show one device', load: async () => (await import('./fleet-desired.ts')).fleetShow },
+  'fleet order': {
+    summary: 'have something done at a device',
+    load: async () => (await import('./fleet-desired.ts')).fleetOrder,
+  },
+  'fleet replace': {
+    summary: 'put another box in the place of a device',
+    load: async () => (await import('./fleet-desired.ts')).fleetReplace,
+  },
   'fleet devices': { summary: 'show the devices', load: async () => (await import('./fleet.ts')).fleetDevices },
   'fleet groups': { summary: 'show the groups of devices', load: async () => (await import('./fleet.ts')).fleetGroups },
   'fleet approve': {

@@ -34,6 +34,7 @@ import { type Claim, type ClaimState, claimFacts } from './claims.ts';
 import type { Controller } from './controller.ts';
 import type { DesiredMessage } from './messages.ts';
 import type { Applicant, PendingReason, Registry } from './registry.ts';
+import type { Replacing } from './replacing.ts';
 
 /** Seconds between two questions of one who waits. */
 const retryAfter = 5;
@@ -51,6 +52,7 @@ export interface AdmissionOptions {
   site: Site;
   store: Store;
   registry: Registry;
+  replacing: Replacing;
   controller: () => Controller;
   now: () => number;
 }
@@ -138,10 +140,17 @@ export class AdmissionDesk {
 
   async #first(applicant: Applicant, asked: SigningRequest): Promise<EnrolAnswer> {
     const { claim, identity } = applicant;
-    const { registry, store, now } = this.#options;
+    const { registry, store, now, replacing } = this.#options;
     const facts = claimFacts(claim, store, now());
     if (facts.state !== 'Active') return refusal(403, ...claimRefusals[facts.state], true);
     const draft = registry.draft(applicant, null);
+    const old = replacing.placeFor(draft);
+    if (old) {
+      // Somebody has said that it is expected: that is its approval.
+      const taken = store.transaction(() => replacing.take(draft, old));
+      replacing.settled(taken, taken.serial ?? '');
+      return this.#certify(taken, asked, 'device-enrolled');
+    }
     const { approve = 'auto', serials = [] } = claim.spec;
     const listed = draft.serial !== null && serials.includes(draft.serial);
     if (approve !== 'listed' && serials.length > 0 && !listed) {

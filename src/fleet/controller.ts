@@ -73,6 +73,20 @@ export interface DeviceNews {
   version: string | null;
 }
 
+/** Everything about one device. Times are milliseconds since the epoch. */
+export interface ShownDevice {
+  device: Omit<StoredDevice, 'identity'> & { identity: object };
+  desired: { generation: number | null; documents: JsonObject[]; changedAt: number | null; problem: string | null };
+  /** What it last said; null when it never has. */
+  reported: (Report & { at: number }) | null;
+  /** Documents that are not at the device as they are to be. */
+  difference: { document: string; is: 'missing' | 'surplus' | 'different' }[];
+  news: DeviceNews;
+  orders: (ReturnType<Store['orders']['ofDevice']>[number] & { state: 'waiting' | 'done' | 'expired' })[];
+  /** The latest first. */
+  history: ReturnType<Store['audit']['ofDevice']>;
+}
+
 interface Heard {
   report: Report;
   parts: Record<string, string>;
@@ -130,6 +144,17 @@ export class Controller {
     this.#rendering ??= setTimeout(() => this.#renderSome(), renderSoon);
   }
 
+  /** Throws when a device could not be given what these would make of it. */
+  check(changed: Resource<'DeviceGroup' | 'Device'>): void {
+    const { store, documents } = this.#options;
+    const all = [...documents().filter((each) => each.kind !== changed.kind || each.name !== changed.name), changed];
+    const concerned = store.devices
+      .all()
+      .filter(({ state }) => state === 'enrolled')
+      .filter(({ name, group }) => changed.name === (changed.kind === 'DeviceGroup' ? group : name));
+    for (const device of concerned) this.#documentsOf(device, all);
+  }
+
   /** What a device is to be, rendered and written when that has changed. To be called in a transaction. */
   desiredOf(device: StoredDevice): DesiredMessage {
     const desired = this.#render(device);
@@ -164,7 +189,7 @@ export class Controller {
   }
 
   /** Everything about one device, for whoever looks into it. */
-  show(name: string): object {
+  show(name: string): ShownDevice {
     const { store, now } = this.#options;
     const device = this.#device(name);
     const desired = this.stored(name);
@@ -172,7 +197,7 @@ export class Controller {
     const { generation = null, documents = [], changedAt = null, problem = null } = desired ?? {};
     return {
       device: { ...device, identity: JSON.parse(device.identity) },
-      desired: { generation, documents, changedAt, problem },
+      desired: { generation, documents: documents.map(withoutSecrets), changedAt, problem },
       reported: heard ? { ...heard.report, parts: heard.parts, at: heard.at } : null,
       difference: difference(partsOf(documents), heard?.parts ?? {}),
       news: this.newsOf(name),
@@ -234,16 +259,12 @@ export class Controller {
 
   /** Writes what has changed of what a device is to be. */
   #render(device: StoredDevice): StoredDesired {
-    const { store, now, documents, base } = this.#options;
+    const { store, now, documents } = this.#options;
     const before = store.desired.get(device.name);
     const unchanged = { device: device.name, generation: 0, documents: [], digest: '', changedAt: now(), ...before };
     let after: StoredDesired;
     try {
-      const all = documents();
-      const group = all.find((each) => each.kind === 'DeviceGroup' && each.name === device.group);
-      const own = all.find((each) => each.kind === 'Device' && each.name === device.name);
-      const layers = [group, own].flatMap((each) => (each ? [each.spec as object] : []));
-      const rendered = renderDevice(device, base(device), layers);
+      const rendered = this.#documentsOf(device, documents());
       const [hash, least] = [digest(rendered), this.#leastGeneration(device.name)];
       const same = before?.digest === hash && before.generation >= least;
       const generation = same ? before.generation : Math.max((before?.generation ?? 0) + 1, least);
@@ -262,6 +283,13 @@ export class Controller {
       detail: after.problem ?? `generation ${after.generation}`,
     });
     return after;
+  }
+
+  #documentsOf(device: StoredDevice, all: Resource[]): JsonObject[] {
+    const group = all.find((each) => each.kind === 'DeviceGroup' && each.name === device.group);
+    const own = all.find((each) => each.kind === 'Device' && each.name === device.name);
+    const layers = [group, own].flatMap((each) => (each ? [each.spec as object] : []));
+    return renderDevice(device, this.#options.base(device), layers);
   }
 
   /** A hub whose database comes from a backup may be behind its devices, which take nothing older than they have. */
@@ -400,7 +428,13 @@ function keyOf(store: Store): KeyObject {
   return privateKey;
 }
 
-function difference(desired: Record<string, string>, reported: Record<string, string>): object[] {
+/** What stands in a Secret is for the device alone. */
+function withoutSecrets(document: JsonObject): JsonObject {
+  const { data: _data, stringData: _stringData, ...rest } = document;
+  return document.kind === 'Secret' ? rest : document;
+}
+
+function difference(desired: Record<string, string>, reported: Record<string, string>): ShownDevice['difference'] {
   const names = [...new Set([...Object.keys(desired), ...Object.keys(reported)])].sort();
   return names.flatMap((document) => {
     if (desired[document] === reported[document]) return [];
@@ -408,7 +442,10 @@ function difference(desired: Record<string, string>, reported: Record<string, st
   });
 }
 
-function stateOf({ doneAt, expiresAt }: { doneAt: number | null; expiresAt: number }, now: number): string {
+function stateOf(
+  { doneAt, expiresAt }: { doneAt: number | null; expiresAt: number },
+  now: number,
+): ShownDevice['orders'][number]['state'] {
   if (doneAt !== null) return 'done';
   return expiresAt < now ? 'expired' : 'waiting';
 }

@@ -7,9 +7,10 @@ import { wordsOf } from '../enrol/words.ts';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { type Finding, failed, met, pending, timestamp } from '../site/conditions.ts';
+import type { Change } from '../site/documents.ts';
 import { skiff, skupper } from '../site/kinds.ts';
 import { routerId } from '../site/plan.ts';
-import type { Kind } from '../site/resources.ts';
+import type { Kind, Resource } from '../site/resources.ts';
 import type { FleetHooks, Site } from '../site/site.ts';
 import type { FleetJudge, FleetResource } from '../site/status.ts';
 import type { AuditEntry } from '../store/audit.ts';
@@ -18,9 +19,11 @@ import type { JsonObject } from '../store/documents.ts';
 import type { Store } from '../store/store.ts';
 import { AdmissionDesk, credentialsName } from './admission.ts';
 import { type Claim, claimFacts } from './claims.ts';
-import { Controller } from './controller.ts';
+import { Controller, type ShownDevice } from './controller.ts';
+import type { GroupChange } from './group-documents.ts';
 import { Member, type MemberFacts } from './member.ts';
 import { Registry } from './registry.ts';
+import { Replacing } from './replacing.ts';
 
 export interface FleetOptions {
   site: Site;
@@ -38,6 +41,7 @@ export class Fleet implements FleetHooks {
   readonly #options: FleetOptions;
   readonly #registry: Registry;
   readonly #desk: AdmissionDesk;
+  readonly #replacing: Replacing;
   #controller: Controller | null = null;
   #member: Member | null = null;
   /** The answer of the hub that `#member` belongs to, as it is stored. */
@@ -47,7 +51,13 @@ export class Fleet implements FleetHooks {
   constructor(options: FleetOptions) {
     this.#options = options;
     this.#registry = new Registry(options);
-    this.#desk = new AdmissionDesk({ ...options, registry: this.#registry, controller: () => this.controller });
+    this.#replacing = new Replacing({ ...options, controller: () => this.controller });
+    this.#desk = new AdmissionDesk({
+      ...options,
+      registry: this.#registry,
+      replacing: this.#replacing,
+      controller: () => this.controller,
+    });
     options.site.join(this);
   }
 
@@ -133,6 +143,32 @@ export class Fleet implements FleetHooks {
   /** Devices by their names or words: all of them or, if one is not there, none. */
   decide(decision: Decision, devices: string[]): { name: string; state: DeviceState }[] {
     return this.#registry[decision](devices).map(({ name, state }) => ({ name, state }));
+  }
+
+  /** Everything about one device. */
+  show(name: string): ShownDevice {
+    return this.controller.show(name);
+  }
+
+  /** Has something done at a device, at once or when it comes back within `withinMs`. */
+  order(name: string, verb: string, withinMs: number): object {
+    return this.controller.order(name, verb, this.#options.now() + withinMs);
+  }
+
+  /** Puts the box with this serial in the place of a device, at once or when it comes. */
+  replace(name: string, serial: string): { name: string; serial: string; done: boolean } {
+    return this.#replacing.order(name, serial);
+  }
+
+  /** Gives documents to all devices of a group, or to one: if all of them can take them. */
+  async give(change: GroupChange): Promise<Change[]> {
+    const { site } = this.#options;
+    const kind = change.group === undefined ? 'Device' : 'DeviceGroup';
+    const { withDocuments } = await import('./group-documents.ts');
+    const before = site.documents.get({ kind, name: change.group ?? change.device ?? '' });
+    const after = withDocuments(change, before as Resource<'DeviceGroup' | 'Device'> | undefined);
+    this.controller.check(after as unknown as Resource<'DeviceGroup' | 'Device'>);
+    return site.apply([after], 'local');
   }
 
   /** Nobody enrols with it any more, for good; who did stays. */

@@ -174,6 +174,11 @@ const migrations: string[] = [
      at INTEGER NOT NULL
    ) STRICT;
 
+   CREATE TABLE replacements (
+     serial TEXT PRIMARY KEY,
+     device TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
    CREATE TABLE orders_done (
      id TEXT PRIMARY KEY,
      result TEXT NOT NULL,

@@ -22,6 +22,7 @@ import { migrate } from './migrations.ts';
 import { OrderRepository } from './orders.ts';
 import { RedemptionRepository } from './redemptions.ts';
 import { RenewalRepository } from './renewals.ts';
+import { ReplacementRepository } from './replacements.ts';
 import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 
@@ -43,6 +44,7 @@ export class Store {
   readonly desired: DesiredRepository;
   readonly orders: OrderRepository;
   readonly applied: AppliedRepository;
+  readonly replacements: ReplacementRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #lock: DirectoryLock;
@@ -65,6 +67,7 @@ export class Store {
     this.desired = new DesiredRepository(db);
     this.orders = new OrderRepository(db);
     this.applied = new AppliedRepository(db);
+    this.replacements = new ReplacementRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */

@@ -94,6 +94,13 @@ const notAlone: Record<string, [unknown, unknown] | undefined> = {
   'post /v1/fleet/approve': [{ devices: ['nobody'] }, { devices: 'nobody' }],
   'post /v1/fleet/reject': [{ devices: ['nobody'] }, { devices: 'nobody' }],
   'post /v1/fleet/revoke': [{ devices: ['nobody'] }, { devices: 'nobody' }],
+  'get /v1/fleet/devices/{name}': undefined,
+  'post /v1/fleet/devices/{name}/orders': [
+    { verb: 'renew', withinMs: 1 },
+    { verb: '', withinMs: 1 },
+  ],
+  'post /v1/fleet/devices/{name}/replacement': [{ serial: 'x' }, { serial: '' }],
+  'post /v1/fleet/documents': [{ sources: [{ name: 'x', text: 'kind: Nothing' }], device: 'erp' }, { sources: [] }],
   'post /v1/links': [{ cost: 1 }, { cost: -1 }],
   'post /v1/tokens/redeem': [{ sources: [{ name: 'x', text: 'kind: Nothing\napiVersion: none' }] }, { sources: 1 }],
 };
