@@ -28,6 +28,7 @@ import {
   readReport,
 } from './messages.ts';
 import { renderDevice } from './render.ts';
+import type { Rights } from './rights.ts';
 import { desiredText, digest, isSigned, orderText, reportText, signed } from './signing.ts';
 
 type StoredDevice = NonNullable<ReturnType<Store['devices']['get']>>;
@@ -55,6 +56,7 @@ export interface ControllerOptions {
   base(device: StoredDevice): JsonObject[];
   takeMail(address: string, take: (mail: Mail) => void): () => void;
   sendMail(to: string, subject: string, body: string): Promise<MailOutcome>;
+  rights: Pick<Rights, 'update' | 'prune'>;
   /** Something else is known of a device. */
   onChange(device: string): void;
 }
@@ -140,6 +142,7 @@ export class Controller {
   /** Groups, devices, or the ways to this hub have changed: what devices are to be is looked at again. */
   refresh(): void {
     if (this.#closed) return;
+    this.#options.rights.prune();
     this.#due = this.#options.store.devices.all().flatMap(({ name, state }) => (state === 'enrolled' ? [name] : []));
     this.#rendering ??= setTimeout(() => this.#renderSome(), renderSoon);
   }
@@ -273,6 +276,7 @@ export class Controller {
     } catch (error) {
       after = { ...unchanged, problem: errorFact(error).message };
     }
+    this.#options.rights.update(device, after.documents);
     if (after.generation === before?.generation && after.problem === before.problem) return before;
     store.desired.put(after);
     const event = after.problem === null ? 'desired-changed' : 'desired-refused';

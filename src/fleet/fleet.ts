@@ -24,6 +24,7 @@ import type { GroupChange } from './group-documents.ts';
 import { Member, type MemberFacts } from './member.ts';
 import { Registry } from './registry.ts';
 import { Replacing } from './replacing.ts';
+import { Rights, refusedHere } from './rights.ts';
 
 export interface FleetOptions {
   site: Site;
@@ -41,6 +42,7 @@ export class Fleet implements FleetHooks {
   readonly #options: FleetOptions;
   readonly #registry: Registry;
   readonly #desk: AdmissionDesk;
+  readonly #rights: Rights;
   readonly #replacing: Replacing;
   #controller: Controller | null = null;
   #member: Member | null = null;
@@ -58,7 +60,15 @@ export class Fleet implements FleetHooks {
       replacing: this.#replacing,
       controller: () => this.controller,
     });
-    options.site.join(this);
+    const { site, store } = options;
+    this.#rights = new Rights({
+      store,
+      documents: () => site.documents.all(),
+      grant: (put, remove) => site.grant(put, remove),
+    });
+    site.join(this);
+    // Before the router takes anybody in.
+    this.#rights.grantAll();
   }
 
   /** To be called when the site has started. */
@@ -93,6 +103,7 @@ export class Fleet implements FleetHooks {
       base: (device) => this.#base(device),
       takeMail: (address, take) => site.takeMail(address, take),
       sendMail: (to, subject, body) => site.sendMail(to, subject, body),
+      rights: this.#rights,
       onChange: () => {},
     });
     this.#controller.start();
@@ -106,7 +117,7 @@ export class Fleet implements FleetHooks {
     if (answer === this.#belongsBy) return;
     this.#member?.close();
     this.#belongsBy = answer;
-    const options = { ...this.#options, refused: () => [], verbs: {} };
+    const options = { ...this.#options, refused: () => refusedHere(site), verbs: {} };
     this.#member = answer === null ? null : new Member(options, JSON.parse(answer) as IssuedAnswer, key);
     if (this.#member) log.info('fleet', `${site.facts.site} follows its controller`);
   }
@@ -226,7 +237,7 @@ export class Fleet implements FleetHooks {
         desired: news?.desired ?? null,
         applied: news?.applied ?? null,
         ...(news?.error ? { lastError: news.error } : {}),
-        refused: news?.refused ?? [],
+        refused: [...new Set([...site.denialsOf(routerId(device.name, device.siteId)), ...(news?.refused ?? [])])],
       },
     };
   }

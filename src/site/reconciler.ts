@@ -57,6 +57,13 @@ export class Reconciler {
     );
   }
 
+  /** What a device of the fleet is refused here: `send ADDRESS` and `receive ADDRESS`. */
+  denialsOf(id: string): string[] {
+    const peers = [...this.states.values()].flatMap((state) => (state.kind === 'access' ? state.peers : []));
+    const denials = peers.flatMap((peer) => (peer.id === id ? (peer.denials ?? []) : []));
+    return denials.map(({ action, address }) => `${action} ${address}`);
+  }
+
   /** What devices of the fleet may do, and those that may do nothing any more. */
   grant(put: DeviceRights[], remove: string[]): void {
     for (const device of remove) this.#rights.delete(device);

@@ -320,6 +320,11 @@ export class Site {
     return this.#measuring;
   }
 
+  /** What a device of the fleet is refused at this hub: `send ADDRESS` and `receive ADDRESS`. */
+  denialsOf(id: string): string[] {
+    return this.#reconciler.denialsOf(id);
+  }
+
   /** What devices of the fleet may do, and those that may do nothing any more. */
   grant(put: DeviceRights[], remove: string[]): void {
     this.#reconciler.grant(put, remove);

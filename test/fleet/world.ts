@@ -4,8 +4,9 @@ import { Applier } from '../../src/fleet/applier.ts';
 import { Controller } from '../../src/fleet/controller.ts';
 import type { DesiredMessage, Report } from '../../src/fleet/messages.ts';
 import { Reporter, type Verbs } from '../../src/fleet/reporter.ts';
+import { Rights } from '../../src/fleet/rights.ts';
 import { newKey } from '../../src/pki/request.ts';
-import type { Mail, MailOutcome } from '../../src/router/protocol.ts';
+import type { DeviceRights, Mail, MailOutcome } from '../../src/router/protocol.ts';
 import { Documents } from '../../src/site/documents.ts';
 import { routerId } from '../../src/site/plan.ts';
 import type { JsonObject } from '../../src/store/documents.ts';
@@ -44,6 +45,8 @@ export class Hub {
   readonly store = newStore();
   readonly documents = new Documents(this.store, Date.now);
   readonly changed: string[] = [];
+  /** What devices may do, by router id. */
+  readonly granted = new Map<string, DeviceRights>();
   devices: Device[] = [];
   up = true;
   /** Whether it is gone as soon as it has told a device what to be. */
@@ -76,6 +79,14 @@ export class Hub {
         if (device && subject === 'desired' && this.endsWithDesired) this.up = false;
         return device ? device.receive({ address: to, subject, body, from: null }) : 'released';
       },
+      rights: new Rights({
+        store: this.store,
+        documents: () => this.documents.all(),
+        grant: (put, remove) => {
+          for (const rights of put) this.granted.set(rights.device, rights);
+          for (const device of remove) this.granted.delete(device);
+        },
+      }),
       onChange: (name) => this.changed.push(name),
     });
     controller.start();
