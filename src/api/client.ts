@@ -3,8 +3,10 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { DeviceFacts } from '../fleet/agent.ts';
 import type { ShownDevice } from '../fleet/controller.ts';
 import type { Decision } from '../fleet/fleet.ts';
+import type { HardwareIdentity } from '../health/identity.ts';
 import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
 import type { IssuedFact } from '../site/issued.ts';
@@ -20,6 +22,7 @@ import type {
   BackupRequest,
   ChangesAnswer,
   DeleteRequest,
+  DeviceAnswer,
   ErrorAnswer,
   GiveRequest,
   LogAnswer,
@@ -129,6 +132,24 @@ export class ApiClient {
   /** Gives documents to the devices of a group, or to one. */
   async give(request: GiveRequest): Promise<Change[]> {
     return ((await this.#ask('POST', '/v1/fleet/documents', request)) as ChangesAnswer).changes;
+  }
+
+  /** What the device knows of itself. */
+  async device(): Promise<DeviceAnswer> {
+    return (await this.#ask('GET', '/v1/device')) as DeviceAnswer;
+  }
+
+  async identity(): Promise<HardwareIdentity> {
+    return (await this.#ask('GET', '/v1/device/identity')) as HardwareIdentity;
+  }
+
+  /** Leaves its hub for that of another claim. */
+  async relink(claim: string): Promise<DeviceFacts> {
+    return (await this.#ask('POST', '/v1/device/relink', { claim })) as DeviceFacts;
+  }
+
+  async reset(): Promise<void> {
+    await this.#ask('POST', '/v1/device/reset');
   }
 
   async backup(passphrase: string): Promise<Buffer> {

@@ -3,6 +3,8 @@
  * were refused.
  */
 import type { ErrorFact } from '../errors.ts';
+import type { DeviceFacts } from '../fleet/agent.ts';
+import type { MemberFacts } from '../fleet/member.ts';
 import type { LogRecord } from '../log.ts';
 import type { Traffic } from '../router/protocol.ts';
 import type { Change } from '../site/documents.ts';
@@ -67,6 +69,12 @@ export interface BackupRequest {
 export interface BackupAnswer {
   /** The file, in base64. */
   backup: string;
+}
+
+/** GET /v1/device */
+export interface DeviceAnswer extends DeviceFacts {
+  /** How it stands with its controller; null when it belongs to none. */
+  controller: MemberFacts | null;
 }
 
 /** The answer to a change of documents. */

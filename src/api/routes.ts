@@ -2,6 +2,7 @@
  * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
  */
 import { SkiffError } from '../errors.ts';
+import type { Agent } from '../fleet/agent.ts';
 import type { Decision, Fleet } from '../fleet/fleet.ts';
 import type { LogRecord } from '../log.ts';
 import { kinds } from '../site/kinds.ts';
@@ -15,6 +16,7 @@ import type {
   BackupRequest,
   ChangesAnswer,
   DeleteRequest,
+  DeviceAnswer,
   GiveRequest,
   LogAnswer,
   SelfCheck,
@@ -25,6 +27,9 @@ import type {
 export interface ApiContext {
   site: Site;
   fleet: Fleet;
+  agent: Agent;
+  /** Wipes everything, and ends the process. */
+  reset(): void;
   status(): ApiStatus;
   selfCheck(): Promise<SelfCheck>;
   log(): LogRecord[];
@@ -84,6 +89,23 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/fleet\/devices\/([^/]+)\/orders$/, handle: order },
   { method: 'POST', path: /^\/v1\/fleet\/devices\/([^/]+)\/replacement$/, handle: replace },
   { method: 'POST', path: /^\/v1\/fleet\/documents$/, handle: give },
+  {
+    method: 'GET',
+    path: /^\/v1\/device$/,
+    handle: ({ agent, fleet }): DeviceAnswer => ({ ...agent.facts, controller: fleet.membership }),
+  },
+  { method: 'GET', path: /^\/v1\/device\/identity$/, handle: ({ agent }) => agent.identity() },
+  {
+    method: 'POST',
+    path: /^\/v1\/device\/claim$/,
+    handle: async ({ agent }, { body }) => agent.take(readClaim(await body())),
+  },
+  {
+    method: 'POST',
+    path: /^\/v1\/device\/relink$/,
+    handle: async ({ agent }, { body }) => agent.relink(readClaim(await body())),
+  },
+  { method: 'POST', path: /^\/v1\/device\/reset$/, handle: reset },
   { method: 'GET', path: /^\/v1\/fleet\/audit$/, handle: ({ fleet }) => fleet.audit(mostAudited) },
 ];
 
@@ -162,6 +184,19 @@ async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
 
 function revokeClaim({ fleet }: ApiContext, { path }: ApiRequest): unknown {
   fleet.revokeClaim(path[0]);
+  return {};
+}
+
+function readClaim(body: unknown): string {
+  const claim = (body as { claim?: unknown } | null)?.claim;
+  if (typeof claim !== 'string')
+    throw new SkiffError('bad-request', 'the body must be {"claim":…}, the text of an EnrolmentToken');
+  return claim;
+}
+
+/** The answer goes out before everything ends. */
+function reset(context: ApiContext): unknown {
+  setImmediate(() => context.reset());
   return {};
 }
 

@@ -109,6 +109,22 @@ export const commands: Registry = {
     summary: 'end what devices may do, for good',
     load: async () => (await import('./fleet.ts')).fleetRevoke,
   },
+  'device status': {
+    summary: 'show whether this device belongs to a fleet',
+    load: async () => (await import('./device.ts')).deviceStatus,
+  },
+  'device identity': {
+    summary: 'show what this machine says of itself',
+    load: async () => (await import('./device.ts')).deviceIdentity,
+  },
+  'device relink': {
+    summary: 'take this device to another hub',
+    load: async () => (await import('./device.ts')).deviceRelink,
+  },
+  'device reset': {
+    summary: 'wipe all that this device keeps',
+    load: async () => (await import('./device.ts')).deviceReset,
+  },
   ...resource('listener', 'a listener', 'the listeners'),
   ...resource('connector', 'a connector', 'the connectors'),
   ...resource('mkl', 'a MultiKeyListener', 'the MultiKeyListeners'),

@@ -1,12 +1,15 @@
 /**
  * `skiff run`: a site in the foreground, from its documents to its end.
  */
+import { resolve } from 'node:path';
 import type { ApiStatus } from '../api/messages.ts';
 import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
-import { SkiffError } from '../errors.ts';
+import type { SkiffError } from '../errors.ts';
+import { Agent, type AgentOptions } from '../fleet/agent.ts';
 import { Fleet } from '../fleet/fleet.ts';
+import { hardwareIdentity, readIdentity } from '../health/identity.ts';
 import { RecentLog } from '../health/recent-log.ts';
 import { ServiceManager } from '../health/service-manager.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
@@ -38,8 +41,18 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
       completion: 'file',
       help: 'documents to add or change first',
     },
-    claim: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
-    identity: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    claim: {
+      type: 'string',
+      value: 'FILE',
+      completion: 'file',
+      help: 'the claim to enrol with, while this is no site yet',
+    },
+    identity: {
+      type: 'string',
+      value: 'FILE',
+      completion: 'file',
+      help: 'what to say of this machine in place of what its firmware says (JSON)',
+    },
     'log-format': {
       type: 'string',
       value: 'FORMAT',
@@ -53,16 +66,16 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
     { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2' },
   ],
   async run({ data, apply, claim, identity, 'log-format': logFormat }) {
-    for (const [option, value] of Object.entries({ claim, identity })) {
-      if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
-    }
     const recent = new RecentLog(recentRecords);
     setLogSink(recent.before(stderrSink(logFormat)));
     const directory = dataDirectory(data);
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
     const documents = apply.length ? await read(apply) : [];
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents, recent);
+    const places = { file: claim === undefined ? null : resolve(claim), data: directory };
+    const known = identity === undefined ? null : readIdentity(identity);
+    const machine = { places, identity: async () => known ?? (await hardwareIdentity()) };
+    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents, machine, recent);
   },
 });
 
@@ -72,7 +85,12 @@ async function read(files: string[]): Promise<ReadDocument[]> {
 }
 
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, documents: ReadDocument[], recent: RecentLog): Promise<void> {
+async function serve(
+  store: Store,
+  documents: ReadDocument[],
+  machine: Pick<AgentOptions, 'places' | 'identity'>,
+  recent: RecentLog,
+): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -88,16 +106,26 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
       end.reject(error);
     };
     const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
-    const fleet = new Fleet({ site, store, now: Date.now });
+    const reset = () => {
+      log.warn('run', 'everything is wiped');
+      store.wipe();
+      end.resolve();
+    };
+    const agent = new Agent({ site, store, now: Date.now, version, ...machine });
+    const fleet = new Fleet({ site, store, now: Date.now, agent });
     if (documents.length) site.documents.apply(documents, 'local');
-    const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, fleet, store, recent));
+    const server = await ApiServer.listen(
+      socketPath(store.directory),
+      contextOf({ site, fleet, agent, reset }, store, recent),
+    );
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
-      await Promise.race([announce(site, fleet, manager), end.promise]);
+      await Promise.race([announce(site, fleet, agent, manager), end.promise]);
       await end.promise;
     } finally {
       void manager.stopping();
       await server.close();
+      agent.close();
       fleet.close();
       await site.stop(drainMs);
     }
@@ -108,7 +136,7 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
-async function announce(site: Site, fleet: Fleet, manager: ServiceManager): Promise<void> {
+async function announce(site: Site, fleet: Fleet, agent: Agent, manager: ServiceManager): Promise<void> {
   await site.start();
   fleet.start();
   void manager.ready(site.facts.site ?? 'no site yet');
@@ -116,16 +144,21 @@ async function announce(site: Site, fleet: Fleet, manager: ServiceManager): Prom
   site.subscribe((event) => {
     if (event.event === 'site') emit(event);
   });
+  agent.start();
 }
 
 function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
-function contextOf(site: Site, fleet: Fleet, store: Store, recent: RecentLog): ApiContext {
+function contextOf(
+  parts: Pick<ApiContext, 'site' | 'fleet' | 'agent' | 'reset'>,
+  store: Store,
+  recent: RecentLog,
+): ApiContext {
+  const { site } = parts;
   return {
-    site,
-    fleet,
+    ...parts,
     status: statusOf(site, store),
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,

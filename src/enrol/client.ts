@@ -1,9 +1,9 @@
 /**
- * Asking a server for a certificate: a token's redemption, and renewals. Skupper's rules: HTTPS with TLS 1.3, whose CA
+ * Asking a server for a certificate: a token's redemption, renewals, enrolment. Skupper's rules: HTTPS with TLS 1.3, whose CA
  * is the one that the token names and no other, ten seconds, no redirects.
  */
-import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { type RequestOptions, request } from 'node:https';
 import { SkiffError } from '../errors.ts';
 import { renewalHeader, requestHeader } from './server.ts';
 
@@ -33,33 +33,46 @@ const largestAnswer = 1024 * 1024;
 
 export async function ask(question: Question): Promise<Answer> {
   const url = addressOf(question);
+  const response = await post(url, question.ca, question.body, {
+    ...(question.certificate === undefined ? {} : { cert: question.certificate, key: question.key }),
+    headers: {
+      ...question.headers,
+      [requestHeader]: Buffer.from(question.signingRequest).toString('base64'),
+    },
+  });
+  if (response.status !== 200) throw refused(response.status, response.text);
+  const path = response.headers[renewalHeader];
+  return { text: response.text, renewalUrl: typeof path === 'string' ? new URL(path, url).href : null };
+}
+
+export interface Response {
+  status: number;
+  headers: IncomingHttpHeaders;
+  text: string;
+}
+
+/** `ca`: PEM, of the one whose servers are believed. Throws when there is no answer; any answer will do. */
+export async function post(url: URL, ca: string, body: string, options: RequestOptions = {}): Promise<Response> {
   const answer = Promise.withResolvers<IncomingMessage>();
   const signal = AbortSignal.timeout(timeoutMs);
   const asking = request(
     url,
     {
+      ...options,
       method: 'POST',
-      ca: question.ca,
-      ...(question.certificate === undefined ? {} : { cert: question.certificate, key: question.key }),
+      ca,
       minVersion: 'TLSv1.3',
       agent: false,
       signal,
-      headers: {
-        ...question.headers,
-        [requestHeader]: Buffer.from(question.signingRequest).toString('base64'),
-        'content-length': Buffer.byteLength(question.body),
-      },
+      headers: { ...options.headers, 'content-length': Buffer.byteLength(body) },
     },
     answer.resolve,
   );
   asking.on('error', answer.reject);
-  asking.end(question.body);
+  asking.end(body);
   try {
     const response = await answer.promise;
-    const text = await textOf(response);
-    if (response.statusCode !== 200) throw refused(response.statusCode ?? 0, text);
-    const path = response.headers[renewalHeader];
-    return { text, renewalUrl: typeof path === 'string' ? new URL(path, url).href : null };
+    return { status: response.statusCode ?? 0, headers: response.headers, text: await textOf(response) };
   } catch (error) {
     throw error instanceof SkiffError ? error : failure(error as NodeJS.ErrnoException, url, signal.aborted);
   } finally {

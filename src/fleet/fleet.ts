@@ -18,6 +18,7 @@ import type { DeviceState, StoredDevice } from '../store/devices.ts';
 import type { JsonObject } from '../store/documents.ts';
 import type { Store } from '../store/store.ts';
 import { AdmissionDesk, credentialsName } from './admission.ts';
+import type { Agent } from './agent.ts';
 import { type Claim, claimFacts } from './claims.ts';
 import { Controller, type ShownDevice } from './controller.ts';
 import type { GroupChange } from './group-documents.ts';
@@ -30,6 +31,7 @@ export interface FleetOptions {
   site: Site;
   store: Store;
   now: () => number;
+  agent: Pick<Agent, 'judge'>;
 }
 
 /** Kinds of which what devices are to be depends. */
@@ -211,7 +213,7 @@ export class Fleet implements FleetHooks {
       case 'DeviceGroup':
         return this.#judgeGroup(resource);
       case 'EnrolmentToken':
-        return { findings: [pending('Enrolled')], details: {} };
+        return this.#options.agent.judge(resource);
     }
   };
 

@@ -71,6 +71,18 @@ export class Documents {
     return this.#write(documents, gone, origin, along);
   }
 
+  /** As `replace`, with the Site's `uid` as the identity from now on, whatever it was before. */
+  become(documents: ReadDocument[], origin: Origin, along: () => void): Change[] {
+    const before = this.#siteId;
+    this.#siteId = undefined;
+    try {
+      return this.replace(documents, origin, () => false, along);
+    } catch (error) {
+      this.#siteId = before;
+      throw error;
+    }
+  }
+
   #write(documents: ReadDocument[], gone: Resource[], origin: Origin, along: () => void): Change[] {
     const result = new Map(this.#resources);
     const changes: Change[] = gone.map(({ kind, name }) => ({ kind, name, action: 'deleted' }));

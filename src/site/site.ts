@@ -205,6 +205,21 @@ export class Site {
     return this.#changed(this.documents.replace(documents, 'fleet', keep, along));
   }
 
+  /** Makes this the site that a fleet says it is, and these all that the fleet gives to it. */
+  async becomeDevice(documents: ReadDocument[], along: () => void): Promise<Change[]> {
+    return this.#changed(this.documents.become(documents, 'fleet', along));
+  }
+
+  /** Notes where a Secret's certificate is renewed; to be called in the step in which the Secret is written. */
+  renewAt(secret: string, url: string, ca: string): void {
+    this.#renewals.note(secret, url, ca);
+  }
+
+  /** Something else is to be said of the fleet's own documents. */
+  fleetChanged(): void {
+    this.#refresh(this.#resources.filter(({ kind }) => kind === 'EnrolmentToken'));
+  }
+
   async delete(references: Reference[], origin: Origin): Promise<Change[]> {
     return this.#changed(this.documents.delete(references, origin));
   }

@@ -134,6 +134,19 @@ export class Store {
     }
   }
 
+  /** Everything is gone, and cannot be read from the file any more. What is in memory of it is not to be used again. */
+  wipe(): void {
+    this.#db.pragma('secure_delete = ON');
+    const tables = this.#db
+      .prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+      .all();
+    this.transaction(() => {
+      for (const { name } of tables) this.#db.exec(`DELETE FROM "${name}"`);
+    });
+    this.#db.exec('VACUUM');
+    this.#db.pragma('wal_checkpoint(TRUNCATE)');
+  }
+
   /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */
   check(): string {
     return this.#db.pragma('quick_check(1)', { simple: true }) as string;

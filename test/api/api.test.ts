@@ -10,6 +10,7 @@ import { ApiClient } from '../../src/api/client.ts';
 import { ApiServer } from '../../src/api/server.ts';
 import { socketPath } from '../../src/api/socket.ts';
 import { SkiffError } from '../../src/errors.ts';
+import type { Agent } from '../../src/fleet/agent.ts';
 import { Fleet } from '../../src/fleet/fleet.ts';
 import { DocumentsError } from '../../src/site/problems.ts';
 import { Site } from '../../src/site/site.ts';
@@ -18,6 +19,7 @@ import { edgeSite, listener, newStore, secret } from '../site/setup.ts';
 
 const test = suite('api');
 const others = {
+  reset: () => {},
   backup: async () => Buffer.from('x'),
   selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
   log: () => [],
@@ -25,7 +27,7 @@ const others = {
 const hidden = { showSecrets: false };
 
 /** For a server that nobody asks. */
-const context = { site: {} as Site, fleet: {} as Fleet, status: () => ({}) as never, ...others };
+const context = { site: {} as Site, fleet: {} as Fleet, agent: {} as Agent, status: () => ({}) as never, ...others };
 
 async function served() {
   const directory = mkdtempSync(join(tmpdir(), 'api-'));
@@ -41,10 +43,11 @@ async function served() {
     now: Date.now,
     onFailure,
   });
-  const fleet = new Fleet({ site, store, now: Date.now });
+  const agent = {} as Agent;
+  const fleet = new Fleet({ site, store, now: Date.now, agent });
   await site.start();
   const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', warnings: [] });
-  const server = await ApiServer.listen(socketPath(directory), { site, fleet, status, ...others });
+  const server = await ApiServer.listen(socketPath(directory), { site, fleet, agent, status, ...others });
   return { directory, router, site, server, client: new ApiClient(directory) };
 }
 
