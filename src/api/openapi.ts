@@ -21,6 +21,21 @@ function object(properties: Record<string, Schema>, open = false): Schema {
   return { type: 'object', properties: Object.fromEntries(plain), required, additionalProperties: open };
 }
 
+/** What a device knows of itself. */
+const deviceFacts = {
+  state: { enum: ['unclaimed', 'asking', 'pending', 'refused', 'enrolled', 'by-hand'] },
+  words: { description: 'Of its key, as the hub shows them beside a device that waits.', ...orNull(text) },
+  claim: orNull(text),
+  hub: listOf(text),
+  device: orNull(object({ name: text, siteId: text, group: text })),
+  identity: orNull(named('Identity')),
+  tried: listOf(object({ place: text, outcome: text })),
+  attempts: count,
+  error: orNull(named('Error')),
+  nextAttemptTime: orNull(time),
+  enrolledTime: orNull(time),
+};
+
 const schemas: Record<string, Schema> = {
   Error: object({ code: text, message: text, 'hint?': text }),
   ErrorAnswer: object({ code: text, message: text, 'hint?': text, 'problems?': listOf(named('Error')) }),
@@ -34,6 +49,22 @@ const schemas: Record<string, Schema> = {
     version: text,
     startTime: time,
     warnings: listOf(named('Error')),
+  }),
+  Identity: object({
+    serial: orNull(text),
+    uuid: orNull(text),
+    macs: listOf(text),
+    model: orNull(text),
+    disks: listOf(text),
+  }),
+  Claim: object({ claim: { description: 'The text of an EnrolmentToken, YAML or JSON.', ...text } }),
+  DeviceFacts: object(deviceFacts),
+  Device: object({ ...deviceFacts, controller: orNull(named('Membership')) }),
+  Membership: object({
+    heardAt: { description: 'Milliseconds since the epoch.', ...orNull(count) },
+    applied: count,
+    trying: orNull(count),
+    error: orNull(text),
   }),
   Devices: object({ devices: listOf(text) }),
   DecidedDevice: object({ name: text, state: { enum: ['pending', 'enrolled', 'rejected', 'revoked'] } }),
@@ -214,6 +245,29 @@ const paths: Record<string, Record<string, object>> = {
   },
   '/v1/claims/{name}/revoke': {
     post: operation({ summary: 'Nobody enrols with a claim any more', parameters: [name], answer: { type: 'object' } }),
+  },
+  '/v1/device': {
+    get: operation({ summary: 'This machine as a device of a fleet', answer: named('Device') }),
+  },
+  '/v1/device/identity': {
+    get: operation({ summary: 'What this machine says of itself when it enrols', answer: named('Identity') }),
+  },
+  '/v1/device/claim': {
+    post: operation({
+      summary: 'Brings a claim to a device that has none',
+      body: 'Claim',
+      answer: named('DeviceFacts'),
+    }),
+  },
+  '/v1/device/relink': {
+    post: operation({
+      summary: 'Leaves the hub for that of another claim',
+      body: 'Claim',
+      answer: named('DeviceFacts'),
+    }),
+  },
+  '/v1/device/reset': {
+    post: operation({ summary: 'Wipes everything, and ends the process', answer: { type: 'object' } }),
   },
   '/v1/fleet/approve': { post: decision('Lets devices in that wait for approval') },
   '/v1/fleet/reject': { post: decision('Turns devices away that wait for approval') },
