@@ -14,6 +14,7 @@ import { errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import type { Mail, MailOutcome } from '../router/protocol.ts';
 import { routerId } from '../site/plan.ts';
+import { DocumentsError } from '../site/problems.ts';
 import type { Resource } from '../site/resources.ts';
 import type { JsonObject } from '../store/documents.ts';
 import type { Store } from '../store/store.ts';
@@ -45,6 +46,8 @@ const writeEvery = 2_000;
 /** What devices are to be is looked at again this soon after a change, so many devices at a time. */
 const renderSoon = 50;
 const renderAtATime = 50;
+/** Devices that an apply which is refused names. */
+const mostProblems = 10;
 /** Orders of a device that are looked at. */
 const mostOrders = 50;
 
@@ -155,7 +158,16 @@ export class Controller {
       .all()
       .filter(({ state }) => state === 'enrolled')
       .filter(({ name, group }) => changed.name === (changed.kind === 'DeviceGroup' ? group : name));
-    for (const device of concerned) this.#documentsOf(device, all);
+    const problems = concerned.flatMap((device) => {
+      try {
+        this.#documentsOf(device, all);
+        return [];
+      } catch (error) {
+        const fact = errorFact(error);
+        return [{ ...fact, message: `${device.name}: ${fact.message}` }];
+      }
+    });
+    if (problems.length > 0) throw new DocumentsError(problems.slice(0, mostProblems));
   }
 
   /** What a device is to be, rendered and written when that has changed. To be called in a transaction. */
