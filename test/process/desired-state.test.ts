@@ -2,8 +2,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { eventually } from '../support/eventually.ts';
-import { enrol, newClaim, newHub } from '../support/fleet.ts';
-import type { InProcessSite } from '../support/in-process.ts';
+import { newClaim, newHub } from '../support/fleet.ts';
+import { InProcessSite } from '../support/in-process.ts';
 import { document, listener } from '../support/network.ts';
 import { fileOf, Skiff } from '../support/skiff.ts';
 
@@ -16,7 +16,7 @@ test.after.each(async () => {
 });
 
 async function newDevice(hub: Skiff, serial = 'S1'): Promise<InProcessSite> {
-  const device = await enrol(await newClaim(hub), serial);
+  const device = new InProcessSite({ claim: await newClaim(hub), serial });
   devices.push(device);
   await device.start();
   return device;

@@ -4,6 +4,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Agent } from '../../src/fleet/agent.ts';
 import { Fleet } from '../../src/fleet/fleet.ts';
 import type { RouterEvent, RouterRequest } from '../../src/router/protocol.ts';
 import type { RouterPort } from '../../src/site/router.ts';
@@ -53,13 +54,21 @@ export function routerInProcess(): RouterPort {
   };
 }
 
+export interface InProcessOptions {
+  data?: string;
+  claim?: string;
+  serial?: string;
+}
+
 export class InProcessSite {
   readonly store: Store;
   readonly site: Site;
+  readonly agent: Agent;
   readonly fleet: Fleet;
 
-  constructor(directory = mkdtempSync(join(tmpdir(), 'd-'))) {
-    this.store = Store.open(directory, { command: 'test', waitMs: 0 });
+  /** `claim`: the file with the claim that it is to enrol with; `serial`: what it says of its hardware. */
+  constructor({ data = mkdtempSync(join(tmpdir(), 'd-')), claim, serial = 'none' }: InProcessOptions = {}) {
+    this.store = Store.open(data, { command: 'test', waitMs: 0 });
     this.site = new Site({
       store: this.store,
       version: 'test',
@@ -69,15 +78,21 @@ export class InProcessSite {
         throw error;
       },
     });
-    this.fleet = new Fleet({ site: this.site, store: this.store, now: Date.now });
+    const around = { site: this.site, store: this.store, now: Date.now };
+    const identity = { serial, uuid: null, macs: [], model: null, disks: [] };
+    const places = { file: claim ?? null, data };
+    this.agent = new Agent({ ...around, version: 'test', places, identity: async () => identity });
+    this.fleet = new Fleet({ ...around, agent: this.agent });
   }
 
   async start(): Promise<void> {
     await this.site.start();
     this.fleet.start();
+    this.agent.start();
   }
 
   async stop(): Promise<void> {
+    this.agent.close();
     this.fleet.close();
     await this.site.stop(200);
     this.store.close();
