@@ -15,6 +15,7 @@ import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
 import type { Kind, Reference } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
+import type { AuditEntry } from '../store/audit.ts';
 import type {
   ApiStatus,
   ApplyRequest,
@@ -132,6 +133,11 @@ export class ApiClient {
   /** Gives documents to the devices of a group, or to one. */
   async give(request: GiveRequest): Promise<Change[]> {
     return ((await this.#ask('POST', '/v1/fleet/documents', request)) as ChangesAnswer).changes;
+  }
+
+  /** What was decided of devices, the latest first. */
+  async audit(): Promise<AuditEntry[]> {
+    return (await this.#ask('GET', '/v1/fleet/audit')) as AuditEntry[];
   }
 
   /** What the device knows of itself. */
