@@ -33,6 +33,10 @@ const schemas: Record<string, Schema> = {
     pid: count,
     version: text,
     startTime: time,
+    http: {
+      description: 'Where metrics are served; null when they are not to be.',
+      ...orNull(object({ url: orNull(text), error: orNull(named('Error')) })),
+    },
     warnings: listOf(named('Error')),
   }),
   SelfCheck: object({

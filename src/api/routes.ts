@@ -85,7 +85,7 @@ function kindOf(name: string): Kind {
 }
 
 async function traffic({ site }: ApiContext): Promise<TrafficAnswer> {
-  const parts = await site.traffic();
+  const { parts } = await site.measure();
   return { at: performance.now(), parts };
 }
 

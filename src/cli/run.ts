@@ -5,9 +5,12 @@ import type { ApiStatus } from '../api/messages.ts';
 import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
+import { pagesOf } from '../console/pages.ts';
+import { ConsoleServer, type HttpAddress } from '../console/server.ts';
 import { SkiffError } from '../errors.ts';
 import { RecentLog } from '../health/recent-log.ts';
 import { ServiceManager } from '../health/service-manager.ts';
+import { ThreadWatch } from '../health/thread.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
 import type { ReadDocument } from '../site/read.ts';
 import { startRouterThread } from '../site/router.ts';
@@ -16,7 +19,7 @@ import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
 import { version } from '../version.ts';
-import { command } from './command.ts';
+import { command, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 
 /** What the contract gives for ending, less what is left to do after the router. */
@@ -39,6 +42,12 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
     },
     claim: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
     identity: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    http: {
+      type: 'string',
+      value: 'HOST:PORT|off',
+      default: '127.0.0.1:8080',
+      help: 'where metrics are served; port 0 picks one, which debug check shows',
+    },
     'log-format': {
       type: 'string',
       value: 'FORMAT',
@@ -49,19 +58,20 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
   },
   examples: [
     { for: 'a site with what a directory declares', command: 'skiff run --apply /etc/skiff' },
-    { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2' },
+    { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2 --http off' },
   ],
-  async run({ data, apply, claim, identity, 'log-format': logFormat }) {
+  async run({ data, apply, claim, identity, http, 'log-format': logFormat }) {
     for (const [option, value] of Object.entries({ claim, identity })) {
       if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
     }
+    const address = readAddress(http);
     const recent = new RecentLog(recentRecords);
     setLogSink(recent.before(stderrSink(logFormat)));
     const directory = dataDirectory(data);
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
     const documents = apply.length ? await read(apply) : [];
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents, recent);
+    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), { documents, recent, address });
   },
 });
 
@@ -70,8 +80,22 @@ async function read(files: string[]): Promise<ReadDocument[]> {
   return readDocuments(files.flatMap(readSources));
 }
 
+/** null: none. */
+function readAddress(text: string): HttpAddress | null {
+  if (text === 'off') return null;
+  const [, v6, host = v6, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  if (host && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw usageError(`http is not valid: "${text}"`, 'Use HOST:PORT, [IPV6]:PORT or off');
+}
+
+interface Serving {
+  documents: ReadDocument[];
+  recent: RecentLog;
+  address: HttpAddress | null;
+}
+
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, documents: ReadDocument[], recent: RecentLog): Promise<void> {
+async function serve(store: Store, { documents, recent, address }: Serving): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -88,14 +112,19 @@ async function serve(store: Store, documents: ReadDocument[], recent: RecentLog)
     };
     const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
     if (documents.length) site.documents.apply(documents, 'local');
-    const server = await ApiServer.listen(socketPath(store.directory), contextOf(site, store, recent));
+    const watch = new ThreadWatch();
+    const http = address && new ConsoleServer(address, pagesOf({ site, store, watch }));
+    const context = contextOf(site, store, recent, () => http?.state ?? null);
+    const server = await ApiServer.listen(socketPath(store.directory), context);
+    await http?.open();
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
       await Promise.race([announce(site, manager), end.promise]);
       await end.promise;
     } finally {
       void manager.stopping();
-      await server.close();
+      watch.close();
+      await Promise.all([server.close(), http?.close()]);
       await site.stop(drainMs);
     }
   } finally {
@@ -118,10 +147,10 @@ function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
-function contextOf(site: Site, store: Store, recent: RecentLog): ApiContext {
+function contextOf(site: Site, store: Store, recent: RecentLog, http: () => ApiStatus['http']): ApiContext {
   return {
     site,
-    status: statusOf(site, store),
+    status: statusOf(site, store, http),
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,
     backup: (passphrase) => {
@@ -131,17 +160,21 @@ function contextOf(site: Site, store: Store, recent: RecentLog): ApiContext {
   };
 }
 
-function statusOf(site: Site, store: Store): () => ApiStatus {
+function statusOf(site: Site, store: Store, http: () => ApiStatus['http']): () => ApiStatus {
   const startTime = new Date().toISOString();
   return () => ({
     site: site.facts,
     pid: process.pid,
     version,
     startTime,
-    warnings: store.movedAside().map((path) => ({
-      code: 'database-damaged',
-      message: `the database was damaged and has been moved aside (${path})`,
-      hint: 'Apply the documents again, and remove that file when it is of no more use',
-    })),
+    http: http(),
+    warnings: [
+      ...store.movedAside().map((path) => ({
+        code: 'database-damaged',
+        message: `the database was damaged and has been moved aside (${path})`,
+        hint: 'Apply the documents again, and remove that file when it is of no more use',
+      })),
+      ...[http()?.error ?? []].flat(),
+    ],
   });
 }

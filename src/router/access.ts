@@ -46,6 +46,8 @@ export class Access {
   #status: AccessState['status'] = 'starting';
   #port: number | null = null;
   #error: ErrorFact | null = null;
+  /** Of the connections that are gone. */
+  readonly #carried = { octetsIn: 0, octetsOut: 0 };
   #closed = false;
 
   constructor(config: AccessConfig, router: Router, ids: ContainerIds, report: (state: AccessState) => void) {
@@ -123,6 +125,15 @@ export class Access {
 
   get connections(): Connection[] {
     return [...this.#live.values()].map((live) => live.connection);
+  }
+
+  get traffic() {
+    const sum = { connections: this.#live.size, ...this.#carried };
+    for (const { connection } of this.#live.values()) {
+      sum.octetsIn += connection.octetsIn;
+      sum.octetsOut += connection.octetsOut;
+    }
+    return sum;
   }
 
   #onSocket(accepted: Accepted): void {
@@ -225,6 +236,8 @@ export class Access {
     const live = this.#live.get(peer);
     if (!live) return;
     this.#live.delete(peer);
+    this.#carried.octetsIn += live.connection.octetsIn;
+    this.#carried.octetsOut += live.connection.octetsOut;
     if (live.state) {
       log.info('access', `${live.state.id} left ${this.config.name}`, {
         from: accepted.from,

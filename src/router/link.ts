@@ -40,7 +40,6 @@ export class Link {
   readonly #hooks: LinkHooks;
   readonly #facts = new LinkFacts(() => this.#set(this.#status));
   readonly #record: OwnRecord;
-  #downCount = 0;
   /** What to dial with, in turn: the certificate, and the one it renews. */
   #identities: Identity[] = [];
   /** What `#uplink` was connected with. */
@@ -137,6 +136,11 @@ export class Link {
     return this.#connection ? [this.#connection, ...leaving] : leaving;
   }
 
+  get traffic() {
+    const { octetsIn, octetsOut } = this.#facts.now;
+    return { connections: this.connections.length, octetsIn, octetsOut };
+  }
+
   /** Tells whether this link is the one that carries traffic. */
   showActive(): void {
     if (this.#uplink) this.#set(this.#uplink.active ? 'up' : 'standby');
@@ -230,6 +234,7 @@ export class Link {
         });
       },
       onGone: (_, error) => {
+        this.#facts.gone(uplink.connection);
         if (this.#leaving.delete(uplink)) return;
         if (onRefused && this.#uplink !== uplink) onRefused(error ?? closedByPeer());
         else this.#onGone(uplink, error);
@@ -288,7 +293,8 @@ export class Link {
     this.#taking = null;
     this.#facts.end();
     if (wasUp) {
-      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: ++this.#downCount });
+      this.#facts.downCount++;
+      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: this.#facts.downCount });
       this.#hooks.onUplinkChange();
     }
     if (this.#closed) return;

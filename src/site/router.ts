@@ -5,6 +5,7 @@ import { startWorker } from '../assets.ts';
 import { SkiffError } from '../errors.ts';
 import { forward } from '../log.ts';
 import type {
+  Measurement,
   NetworkChange,
   PartConfig,
   PartKind,
@@ -12,7 +13,6 @@ import type {
   RouterEvent,
   RouterIdentity,
   RouterRequest,
-  Traffic,
 } from '../router/protocol.ts';
 
 /**
@@ -57,11 +57,14 @@ export interface RouterHandlers {
   onFailure(error: SkiffError): void;
 }
 
+/** Where no router runs. */
+export const nothingMeasured: Measurement = { parts: [], router: null };
+
 /** One router from its start to its end. */
 export class Router {
   readonly #port: RouterPort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
-  readonly #measuring = new Map<number, PromiseWithResolvers<Traffic[]>>();
+  readonly #measuring = new Map<number, PromiseWithResolvers<Measurement>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
   #stopping = false;
@@ -89,10 +92,10 @@ export class Router {
     this.#port.post({ type: 'revoke', fingerprints });
   }
 
-  /** What each part carries; never settles while the thread hangs. */
-  measure(): Promise<Traffic[]> {
+  /** What each part carries, and how the thread is doing; never settles while it hangs. */
+  measure(): Promise<Measurement> {
     const seq = ++this.#seq;
-    const answer = Promise.withResolvers<Traffic[]>();
+    const answer = Promise.withResolvers<Measurement>();
     this.#measuring.set(seq, answer);
     this.#port.post({ type: 'measure', seq });
     return answer.promise;
@@ -121,7 +124,7 @@ export class Router {
         if (!this.#stopping) handlers.onNetwork(event);
         break;
       case 'traffic':
-        this.#measuring.get(event.seq)?.resolve(event.parts);
+        this.#measuring.get(event.seq)?.resolve({ parts: event.parts, router: event.router });
         this.#measuring.delete(event.seq);
         break;
       case 'log':
@@ -137,7 +140,7 @@ export class Router {
     this.#stopped.resolve();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const answer of this.#measuring.values()) answer.resolve([]);
+    for (const answer of this.#measuring.values()) answer.resolve(nothingMeasured);
     this.#measuring.clear();
     if (this.#stopping) {
       // What was still being applied is of no interest to anybody any more.

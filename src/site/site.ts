@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { PartState, RouterIdentity, TlsMaterial, Traffic } from '../router/protocol.ts';
+import type { Measurement, PartState, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
@@ -15,6 +15,7 @@ import { type Change, Documents } from './documents.ts';
 import { Grants } from './grants.ts';
 import { type IssuedFact, IssuedToOthers } from './issued.ts';
 import { type Entrance, type LinkRequest, Links } from './links.ts';
+import { type Observation, observationOf } from './observation.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
@@ -78,7 +79,7 @@ export class Site {
   /** The documents, and what follows from them. */
   #resources: Resource[] = [];
   #plan: Plan = nothing;
-  #measuring: Promise<Traffic[]> | null = null;
+  #measuring: Promise<Measurement> | null = null;
 
   constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
@@ -230,12 +231,17 @@ export class Site {
     });
   }
 
-  /** What each document's part carries. All who ask at a time get one answer. */
-  traffic(): Promise<Traffic[]> {
+  /** What each part carries, and how the router thread is. All who ask at a time get one answer. */
+  measure(): Promise<Measurement> {
     this.#measuring ??= this.#reconciler.measure().finally(() => {
       this.#measuring = null;
     });
     return this.#measuring;
+  }
+
+  /** Everything that metrics tell of. */
+  async observe(): Promise<Observation> {
+    return observationOf(this.facts, this.#view(), await this.measure());
   }
 
   /** Hands back the way to end it. */

@@ -189,18 +189,24 @@ export interface Endpoint extends JsonObject {
 
 /** How long the certificate is good that a part shows to the other side. */
 function certificateOf(resource: Resource, view: View): JsonObject {
-  const [part] = (view.plan.partsOf.get(keyOf(resource)) ?? []).map((key) => view.plan.parts.get(key));
-  const shown = part && 'tls' in part ? part.tls?.certificate : undefined;
+  const shown = certificateShown(resource, view);
   return shown === undefined ? {} : { certificate: lifetimeOf(shown, view) };
+}
+
+/** In PEM; of a Certificate what was issued for it. */
+export function certificateShown(resource: Resource, { plan, issued }: View): string | undefined {
+  if (resource.kind === 'Certificate') return issued.certificate(resource.name);
+  const [part] = (plan.partsOf.get(keyOf(resource)) ?? []).map((key) => plan.parts.get(key));
+  return part && 'tls' in part ? part.tls?.certificate : undefined;
 }
 
 function lifetimeOf(certificate: string, { now }: View): JsonObject {
   return { expiration: timestamp(expirationOf(certificate)), daysLeft: daysLeft(certificate, now) };
 }
 
-function judgeCertificate({ name }: Resource<'Certificate'>, view: View): Judgement {
-  const problem = view.issued.problem(name);
-  const certificate = view.issued.certificate(name);
+function judgeCertificate(document: Resource<'Certificate'>, view: View): Judgement {
+  const problem = view.issued.problem(document.name);
+  const certificate = certificateShown(document, view);
   if (problem) return { findings: [failed('Issued', problem.message)], details: { error: plain(problem) } };
   if (certificate === undefined) return { findings: [pending('Issued')], details: {} };
   return { findings: [met('Issued')], details: lifetimeOf(certificate, view) };

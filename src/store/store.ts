@@ -1,7 +1,7 @@
 /**
  * What a site keeps on disk: `skiff.db` in its data directory, held by one process at a time.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
@@ -116,6 +116,13 @@ export class Store {
   /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */
   check(): string {
     return this.#db.pragma('quick_check(1)', { simple: true }) as string;
+  }
+
+  /** What the database takes on the disk. */
+  octets(): number {
+    const file = join(this.directory, databaseName);
+    const sizes = ['', '-wal'].map((suffix) => statSync(file + suffix, { throwIfNoEntry: false })?.size ?? 0);
+    return sizes[0] + sizes[1];
   }
 
   /** Damaged databases that were moved aside and still lie in the directory. */

@@ -37,7 +37,7 @@ async function served() {
     onFailure,
   });
   await site.start();
-  const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', warnings: [] });
+  const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', http: null, warnings: [] });
   const server = await ApiServer.listen(socketPath(directory), { site, status, ...others });
   return { directory, router, site, server, client: new ApiClient(directory) };
 }

@@ -135,7 +135,8 @@ export class Skiff {
     this.#namespace = namespace;
     this.api = new ApiClient(data);
     const apply = documents.length > 0 ? ['--apply', fileOf(...documents)] : [];
-    const words = ['run', '--data', data, '--log-format', 'json', ...apply, ...args];
+    const http = args.includes('--http') ? [] : ['--http', 'off'];
+    const words = ['run', '--data', data, '--log-format', 'json', ...http, ...apply, ...args];
     const [program, all] = fromSource ? [process.execPath, [main, ...words]] : command(words, namespace);
     const child = spawn(program, all, { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
