@@ -13,6 +13,7 @@ import { ClientPeer } from './client-peer.ts';
 import { connectionOptions, prepare } from './connections.ts';
 import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
+import { atMoment, expirationOfPeer, expired } from './expiry.ts';
 import { Peer } from './peer.ts';
 import type { AccessConfig, AccessState, PeerState } from './protocol.ts';
 import type { OwnRecord } from './records/own.ts';
@@ -30,6 +31,8 @@ interface Live {
   /** Of the client's certificate. */
   fingerprint: string | null;
   state: PeerState | null;
+  /** Lets go of the certificate's end. */
+  forget: () => void;
 }
 
 export class Access {
@@ -146,7 +149,20 @@ export class Access {
     const options = connectionOptions(this.#router, { hostname: null, sasl, accessId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
-    this.#live.set(peer, { connection, fingerprint: accepted.certificate?.fingerprint ?? null, state: null });
+    const expires = refusal ? null : expirationOfPeer(accepted.socket);
+    const forget =
+      expires === null ? () => {} : atMoment(expires, () => this.#expire(peer, accepted), this.#router.now);
+    const fingerprint = accepted.certificate?.fingerprint ?? null;
+    this.#live.set(peer, { connection, fingerprint, state: null, forget });
+  }
+
+  /** A connection ends when its certificate does. */
+  #expire(peer: Peer, accepted: Accepted): void {
+    const live = this.#live.get(peer);
+    if (!live) return;
+    const cause = expired(accepted.certificate?.subject ?? accepted.from);
+    this.#refused(cause.toFact(), accepted.from, false);
+    live.connection.close(new AmqpError(Condition.unauthorizedAccess, cause.message));
   }
 
   /** Why this client is not let in, from its certificate alone. */
@@ -236,6 +252,7 @@ export class Access {
     const live = this.#live.get(peer);
     if (!live) return;
     this.#live.delete(peer);
+    live.forget();
     this.#carried.octetsIn += live.connection.octetsIn;
     this.#carried.octetsOut += live.connection.octetsOut;
     if (live.state) {

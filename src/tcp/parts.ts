@@ -26,13 +26,14 @@ export class Parts {
   readonly #changed = new Map<string, PartState>();
   #timer: NodeJS.Timeout | null = null;
 
-  /** `onNetwork` hears what becomes known of the network. */
+  /** `onNetwork` hears what becomes known of the network; `now` is the clock by which certificates end. */
   constructor(
     identity: RouterIdentity,
     report: (states: PartState[]) => void,
     onNetwork: (change: NetworkChange) => void = () => {},
+    now: () => number = Date.now,
   ) {
-    this.#router = new Router(identity);
+    this.#router = new Router(identity, now);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
