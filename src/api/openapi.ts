@@ -226,6 +226,9 @@ const paths: Record<string, Record<string, object>> = {
     }),
     delete: operation({ summary: 'Takes documents away, all or none', body: 'Delete', answer: named('Changes') }),
   },
+  '/v1/reload': {
+    post: operation({ summary: 'Reads again the files that the site was started with', answer: named('Changes') }),
+  },
   '/v1/documents/{kind}': {
     get: operation({
       summary: 'The documents of a kind',

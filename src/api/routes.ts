@@ -3,6 +3,7 @@
  */
 import { SkiffError } from '../errors.ts';
 import type { LogRecord } from '../log.ts';
+import type { Change } from '../site/documents.ts';
 import { kinds } from '../site/kinds.ts';
 import type { LinkRequest } from '../site/links.ts';
 import type { Kind } from '../site/resources.ts';
@@ -25,6 +26,8 @@ export interface ApiContext {
   status(): ApiStatus;
   selfCheck(): Promise<SelfCheck>;
   log(): LogRecord[];
+  /** Reads again what the site was started with. */
+  reload(): Promise<Change[]>;
   backup(passphrase: string): Promise<Buffer>;
 }
 
@@ -66,6 +69,11 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
   { method: 'POST', path: /^\/v1\/backup$/, handle: backup },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+  {
+    method: 'POST',
+    path: /^\/v1\/reload$/,
+    handle: async (context): Promise<ChangesAnswer> => ({ changes: await context.reload() }),
+  },
   { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
   { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
   { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },

@@ -81,6 +81,12 @@ export const commands: Registry = {
   },
   'system start': { summary: 'start the service', load: async () => (await import('./system.ts')).systemStart },
   'system stop': { summary: 'stop the service', load: async () => (await import('./system.ts')).systemStop },
+  'system reload': {
+    summary: 'have the site read its files again',
+    load: async () => (await import('./system.ts')).systemReload,
+  },
+  'system apply': { summary: 'as skiff apply', load: async () => (await import('./apply.ts')).apply },
+  'system delete': { summary: 'as skiff delete', load: async () => (await import('./delete.ts')).remove },
   'system status': { summary: 'show how the service is', load: async () => (await import('./system.ts')).systemStatus },
   'system uninstall': {
     summary: 'take the service away, and keep the site',

@@ -12,6 +12,7 @@ import { RecentLog } from '../health/recent-log.ts';
 import { ServiceManager } from '../health/service-manager.ts';
 import { ThreadWatch } from '../health/thread.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
+import type { Change } from '../site/documents.ts';
 import type { ReadDocument } from '../site/read.ts';
 import { startRouterThread } from '../site/router.ts';
 import { selfCheck } from '../site/self-check.ts';
@@ -70,12 +71,14 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
     const directory = dataDirectory(data);
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
-    const documents = apply.length ? await read(apply) : [];
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), { documents, recent, address });
+    const documents = await read(apply);
+    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), { apply, documents, recent, address });
   },
 });
 
 async function read(files: string[]): Promise<ReadDocument[]> {
+  // The YAML parser is loaded by those who need it, not at every start.
+  if (files.length === 0) return [];
   const { readDocuments } = await import('../site/read.ts');
   return readDocuments(files.flatMap(readSources));
 }
@@ -89,13 +92,15 @@ function readAddress(text: string): HttpAddress | null {
 }
 
 interface Serving {
+  /** The files and directories that `documents` came from. */
+  apply: string[];
   documents: ReadDocument[];
   recent: RecentLog;
   address: HttpAddress | null;
 }
 
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, { documents, recent, address }: Serving): Promise<void> {
+async function serve(store: Store, { apply, documents, recent, address }: Serving): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -114,7 +119,14 @@ async function serve(store: Store, { documents, recent, address }: Serving): Pro
     if (documents.length) site.documents.apply(documents, 'local');
     const watch = new ThreadWatch();
     const http = address && new ConsoleServer(address, pagesOf({ site, store, watch }));
-    const context = contextOf(site, store, recent, () => http?.state ?? null);
+    const reload = () => reloadFrom(apply, site);
+    const context: ApiContext = {
+      ...contextOf(site, store, recent),
+      status: statusOf(site, store, () => http?.state ?? null),
+      reload,
+    };
+    const onHangup = () => void reload().catch((error) => log.error('run', `nothing is reloaded: ${error.message}`));
+    process.on('SIGHUP', onHangup);
     const server = await ApiServer.listen(socketPath(store.directory), context);
     await http?.open();
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
@@ -122,6 +134,7 @@ async function serve(store: Store, { documents, recent, address }: Serving): Pro
       await Promise.race([announce(site, manager), end.promise]);
       await end.promise;
     } finally {
+      process.off('SIGHUP', onHangup);
       void manager.stopping();
       watch.close();
       await Promise.all([server.close(), http?.close()]);
@@ -131,6 +144,18 @@ async function serve(store: Store, { documents, recent, address }: Serving): Pro
     store.close();
     process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
   }
+}
+
+/** Adds and changes what the files say by now; as at the start, nothing is taken away. */
+async function reloadFrom(files: string[], site: Site): Promise<Change[]> {
+  if (files.length === 0) {
+    throw new SkiffError('no-documents', 'the site was started without --apply, so there is nothing to read again', {
+      hint: 'Use skiff apply -f FILE, or start it with --apply',
+    });
+  }
+  const changes = await site.apply(await read(files), 'local');
+  log.info('run', 'reloaded', { changed: changes.filter(({ action }) => action !== 'unchanged').length });
+  return changes;
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
@@ -147,10 +172,9 @@ function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
-function contextOf(site: Site, store: Store, recent: RecentLog, http: () => ApiStatus['http']): ApiContext {
+function contextOf(site: Site, store: Store, recent: RecentLog): Omit<ApiContext, 'status' | 'reload'> {
   return {
     site,
-    status: statusOf(site, store, http),
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,
     backup: (passphrase) => {

@@ -20,6 +20,7 @@ const others = {
   backup: async () => Buffer.from('x'),
   selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
   log: () => [],
+  reload: async () => [],
 };
 const hidden = { showSecrets: false };
 

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { connector, document, edge, hub as hubOf, listener, newNetwork } from '../support/network.ts';
 import { verdict } from '../support/openssl.ts';
 import { Skiff } from '../support/skiff.ts';
-import { closeSockets, connect, echo, exchange, freePort, untilAccepting } from '../support/tcp.ts';
+import { closeSockets, connect, echo, exchange, freePort, say, untilAccepting } from '../support/tcp.ts';
 
 const test = suite('renewed certificates');
 
@@ -33,13 +33,6 @@ async function linked() {
   await untilAccepting(port);
   const peers = async () => ((await hub.get('RouterAccess', 'uplinks')).status as unknown as Peers).peers;
   return { hub, store, port, invite, peers, access };
-}
-
-/** Sends a line and waits for it to come back. */
-async function say(socket: Awaited<ReturnType<typeof connect>>, text: string): Promise<void> {
-  const back = new Promise<string>((resolve) => socket.once('data', (octets) => resolve(octets.toString())));
-  socket.write(text);
-  assert.is(await back, text);
 }
 
 test('a link takes up a new certificate without dropping a stream, and the old connection goes with the last', async () => {
