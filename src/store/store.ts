@@ -18,6 +18,7 @@ import { RedemptionRepository } from './redemptions.ts';
 import { RenewalRepository } from './renewals.ts';
 import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
+import { type Vault, vaultIn, vaultOf } from './vault.ts';
 
 const databaseName = 'skiff.db';
 const badPrefix = `${databaseName}.bad-`;
@@ -33,20 +34,22 @@ export class Store {
   readonly renewals: RenewalRepository;
   readonly directory: string;
   readonly #db: Sqlite;
+  readonly #vault: Vault;
   readonly #lock: DirectoryLock;
 
-  private constructor(directory: string, db: Sqlite, lock: DirectoryLock) {
+  private constructor(directory: string, { db, vault }: Opened, lock: DirectoryLock) {
     this.directory = directory;
     this.#db = db;
+    this.#vault = vault;
     this.#lock = lock;
-    this.documents = new DocumentRepository(db);
+    this.documents = new DocumentRepository(db, vault);
     this.facts = new FactRepository(db);
-    this.authorities = new AuthorityRepository(db);
-    this.credentials = new CredentialsRepository(db);
+    this.authorities = new AuthorityRepository(db, vault);
+    this.credentials = new CredentialsRepository(db, vault);
     this.issued = new IssuedRepository(db);
-    this.grants = new GrantRepository(db);
-    this.redemptions = new RedemptionRepository(db);
-    this.renewals = new RenewalRepository(db);
+    this.grants = new GrantRepository(db, vault);
+    this.redemptions = new RedemptionRepository(db, vault);
+    this.renewals = new RenewalRepository(db, vault);
   }
 
   /** Makes the data directory and the database where there are none. */
@@ -82,7 +85,7 @@ export class Store {
           hint: 'Give another directory with --data, or --force to set it aside',
         });
       }
-      return restore(file, database);
+      return restore(file, database, vaultIn(directory));
     } catch (error) {
       throw storeError(error, file);
     } finally {
@@ -107,7 +110,7 @@ export class Store {
   async backup(passphrase: string, facts: BackupFacts): Promise<Buffer> {
     const file = join(this.directory, databaseName);
     try {
-      return await seal(await copyOf(this.#db, file), passphrase, facts);
+      return await seal(await copyOf(this.#db, file, this.#vault), passphrase, facts);
     } catch (error) {
       throw storeError(error, file);
     }
@@ -146,7 +149,12 @@ function makeDirectory(directory: string): void {
   mkdirSync(directory, { mode: 0o700 });
 }
 
-function openDatabase(file: string, check: boolean): Sqlite {
+interface Opened {
+  db: Sqlite;
+  vault: Vault;
+}
+
+function openDatabase(file: string, check: boolean): Opened {
   try {
     return prepare(file, check);
   } catch (error) {
@@ -156,7 +164,7 @@ function openDatabase(file: string, check: boolean): Sqlite {
   }
 }
 
-function prepare(file: string, check: boolean): Sqlite {
+function prepare(file: string, check: boolean): Opened {
   const db = openSqlite(file, 0);
   try {
     // The copies that SQLite makes beside it (-wal, -shm) take over its mode.
@@ -165,8 +173,14 @@ function prepare(file: string, check: boolean): Sqlite {
     db.pragma('synchronous = FULL');
     db.pragma('foreign_keys = ON');
     if (check) quickCheck(db);
-    migrate(db);
-    return db;
+    // What is deleted or overwritten is not left lying in the file.
+    db.pragma('secure_delete = ON');
+    const vault = vaultOf(db, dirname(file));
+    if (migrate(db, vault)) {
+      db.exec('VACUUM');
+      db.pragma('wal_checkpoint(TRUNCATE)');
+    }
+    return { db, vault };
   } catch (error) {
     db.close();
     throw error;
