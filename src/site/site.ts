@@ -284,7 +284,7 @@ export class Site {
   }
 
   async #takeUp(): Promise<void> {
-    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#issued);
+    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#issued, this.#plan);
     this.#statuses.retain(this.#resources);
     this.#refresh(this.#resources);
     await this.#reconciler.update(this.#plan);

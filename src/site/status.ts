@@ -95,11 +95,19 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
     case 'Link':
       return judgeLink(resource, view);
     case 'Listener':
-      return judgeListener(stateOf<ListenerState>(resource, view));
+      return withCertificate(judgeListener(stateOf<ListenerState>(resource, view)), resource, view);
     case 'MultiKeyListener':
-      return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
+      return withCertificate(
+        judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view)),
+        resource,
+        view,
+      );
     case 'Connector':
-      return judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network);
+      return withCertificate(
+        judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network),
+        resource,
+        view,
+      );
     case 'Certificate':
       return judgeCertificate(resource, view);
     case 'AccessGrant':
@@ -185,6 +193,10 @@ export interface Endpoint extends JsonObject {
   host: string;
   port: string;
   group: string;
+}
+
+function withCertificate(judgement: Judgement, resource: Resource, view: View): Judgement {
+  return { ...judgement, details: { ...judgement.details, ...certificateOf(resource, view) } };
 }
 
 /** How long the certificate is good that a part shows to the other side. */
