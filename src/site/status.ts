@@ -133,9 +133,13 @@ function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   );
   const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
   const network = view.network.sites;
-  const defaultIssuer = site.spec.defaultIssuer ?? siteCa;
+  const { defaultIssuer = siteCa, linkAccess = 'none' } = site.spec;
   const details = { endpoints, defaultIssuer, sitesInNetwork: network.length, network };
-  return { findings: [met('Configured'), running], details };
+  const findings = [met('Configured'), running];
+  if (linkAccess === 'none') return { findings, details };
+  const reachable = endpoints.some(({ name }) => name !== 'normal');
+  findings.push(reachable ? met('Resolved') : pending('Resolved'));
+  return { findings, required: [...requiredConditions.Site, 'Resolved'], details };
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {

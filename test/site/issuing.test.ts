@@ -232,6 +232,9 @@ test('linkAccess: default makes the RouterAccess that Skupper makes', async () =
     subjectAlternativeNames: [...hosts, '0.0.0.0', '::'],
   });
   assert.match(parsed(shown('hub-edge')).subjectAltName ?? '', /^DNS:10.0.0.5, .*DNS:0.0.0.0, DNS:::, IP Address/);
+  const resolved = () => status('Site', 'hub').conditions.find(({ type }) => type === 'Resolved')?.status;
+  assert.is(resolved(), 'False');
+  assert.is(status('Site', 'hub').status, 'Pending');
   router.say({
     kind: 'access',
     name: 'hub-edge',
@@ -241,12 +244,15 @@ test('linkAccess: default makes the RouterAccess that Skupper makes', async () =
     peers: [],
     refusals: [],
   });
+  assert.is(resolved(), 'True');
+  assert.is(status('Site', 'hub').status, 'Ready');
   assert.equal(status('RouterAccess', 'hub').endpoints, [
     { name: 'edge', host: '10.0.0.5', port: '45671', group: 'hub' },
   ]);
 
   await site.apply(read(document('Site', 'hub', {})), 'local');
   assert.is(site.get({ kind: 'RouterAccess', name: 'hub' }, hidden), undefined);
+  assert.is(resolved(), undefined);
   assert.equal(
     router.applies.at(-1)?.remove.map(({ name }) => name),
     ['hub-inter-router', 'hub-edge'],
