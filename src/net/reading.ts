@@ -47,12 +47,12 @@ const COUNTED = 8 * 1024;
 
 /** Turns of the event loop, as far as somebody counts them. */
 let turn = 0;
-let turning: NodeJS.Immediate | null = null;
+let counting = false;
 /** Sockets that have had enough of this turn. */
 let resting: (() => void)[] = [];
 
 function nextTurn(): void {
-  turning = null;
+  counting = false;
   turn++;
   const rested = resting;
   resting = [];
@@ -70,7 +70,8 @@ function inTurns(socket: net.Socket, filled: (octets: number) => boolean): (octe
   return (octets) => {
     wanted = filled(octets);
     if (octets < COUNTED) return wanted;
-    turning ??= setImmediate(nextTurn);
+    if (!counting) setImmediate(nextTurn);
+    counting = true;
     const before = last === turn ? counted : 0;
     last = turn;
     counted = before + octets;
