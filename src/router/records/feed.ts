@@ -31,39 +31,111 @@ const MAX_MESSAGE = 8 * 1024 * 1024;
 export class Feed {
   readonly #collected: Collected;
   readonly #subscribers = new Set<Subscriber>();
-  /** What was encoded since the last change. */
+  /** Changes in order, of each source at least the last: where an edge stands in it is all that is kept for the edge. */
+  #log: Change[] = [];
+  #changes = 0;
+  /** The number of each source's last change. */
+  readonly #latest = new Map<string, number>();
+  /** What was encoded since it last changed, by source. */
   readonly #entries = new Map<string, Buffer>();
-  /** The last message that was made. Most edges get the same. */
-  #message: { key: string; octets: Buffer } | null = null;
+  /** Messages made since the last change: most edges get the same. */
+  readonly #messages = new Map<string, FeedMessage>();
 
   constructor(collected: Collected) {
     this.#collected = collected;
+    this.#note(collected.ids());
   }
 
   /** Sends everything, and then what changes, for as long as the link is there; returns how that ends. */
   serve(sender: Sender): () => void {
-    const subscriber = new Subscriber(this, sender, this.#collected.ids());
+    const subscriber = new Subscriber(this, sender);
     this.#subscribers.add(subscriber);
     subscriber.pump();
     return () => {
       this.#subscribers.delete(subscriber);
       if (this.#subscribers.size > 0) return;
       this.#entries.clear();
-      this.#message = null;
+      this.#messages.clear();
     };
   }
 
   /** Something else is known of these sources. */
   publish(sources: Iterable<string>): void {
-    if (this.#subscribers.size === 0) return;
-    this.#message = null;
-    const changed = [...sources];
-    for (const source of changed) this.#entries.delete(source);
-    for (const subscriber of this.#subscribers) subscriber.note(changed);
+    this.#note(sources);
+    if (this.#log.length > 2 * this.#latest.size) this.#shorten();
+    for (const subscriber of this.#subscribers) subscriber.pump();
+  }
+
+  /**
+   * What is to be told to whom knows the changes up to `told`, as much as fits a message; null: nothing. `first`: it is
+   * not said yet with what everything has been told.
+   */
+  message(told: number, first: boolean): FeedMessage | null {
+    if (told === this.#changes && !first) return null;
+    const key = `${told} ${first}`;
+    let message = this.#messages.get(key);
+    if (!message) {
+      message = this.#write(told, first);
+      this.#messages.set(key, message);
+    }
+    return message;
+  }
+
+  #note(sources: Iterable<string>): void {
+    this.#messages.clear();
+    for (const source of sources) {
+      this.#entries.delete(source);
+      this.#latest.set(source, ++this.#changes);
+      this.#log.push({ source, number: this.#changes });
+    }
+  }
+
+  #write(told: number, first: boolean): FeedMessage {
+    const entries: Buffer[] = [];
+    let octets = 0;
+    let upTo = this.#changes;
+    for (let index = this.#behind(told); index < this.#log.length; index++) {
+      const { source, number } = this.#log[index] as Change;
+      if (this.#latest.get(source) !== number) continue;
+      if (octets > MESSAGE_OCTETS) {
+        upTo = number - 1;
+        break;
+      }
+      const entry = this.#entry(source);
+      octets += entry.length;
+      entries.push(entry);
+    }
+    const complete = first && upTo === this.#changes;
+    const applicationProperties = complete ? new Map([[symbol('complete'), true]]) : null;
+    const body = Buffer.concat(entries);
+    return { octets: Buffer.concat([NO_ANNOTATIONS, writeMessage({ applicationProperties }, body)]), upTo, complete };
+  }
+
+  /** Where the changes behind a number begin in the log. */
+  #behind(number: number): number {
+    let [low, high] = [0, this.#log.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#log[middle] as Change).number <= number) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Leaves out what has changed again, and sources that are gone as everybody knows. */
+  #shorten(): void {
+    let known = this.#changes;
+    for (const { told } of this.#subscribers) known = Math.min(known, told);
+    this.#log = this.#log.filter(({ source, number }) => {
+      if (this.#latest.get(source) !== number) return false;
+      if (number > known || this.#collected.has(source)) return true;
+      this.#latest.delete(source);
+      return false;
+    });
   }
 
   /** What is known of a source, as octets. */
-  entry(source: string): Buffer {
+  #entry(source: string): Buffer {
     let entry = this.#entries.get(source);
     if (entry) return entry;
     const records = this.#collected.recordsOf(source);
@@ -71,45 +143,43 @@ export class Feed {
     if (records) this.#entries.set(source, entry);
     return entry;
   }
+}
 
-  /** A message about these sources; `complete`: with it everything has been told. */
-  message(sources: string[], complete: boolean): Buffer {
-    const key = `${complete} ${sources.join(' ')}`;
-    if (this.#message?.key !== key) {
-      const body = Buffer.concat(sources.map((source) => this.entry(source)));
-      const applicationProperties = complete ? new Map([[symbol('complete'), true]]) : null;
-      const octets = Buffer.concat([NO_ANNOTATIONS, writeMessage({ applicationProperties }, body)]);
-      this.#message = { key, octets };
-    }
-    return this.#message.octets;
-  }
+/** Something else was known of a source from then on. */
+interface Change {
+  source: string;
+  number: number;
+}
+
+interface FeedMessage {
+  octets: Buffer;
+  /** The number of the last change it tells. */
+  upTo: number;
+  /** With it everything has been told. */
+  complete: boolean;
 }
 
 /** An edge that is fed. It takes one message at a time: what changes meanwhile is told once. */
 class Subscriber {
+  /** The number of the last change it was told. */
+  told = 0;
   readonly #feed: Feed;
   readonly #sender: Sender;
-  readonly #untold: Set<string>;
   #began = false;
   #busy = false;
 
-  constructor(feed: Feed, sender: Sender, sources: string[]) {
+  constructor(feed: Feed, sender: Sender) {
     this.#feed = feed;
     this.#sender = sender;
-    this.#untold = new Set(sources);
-  }
-
-  note(sources: string[]): void {
-    for (const source of sources) this.#untold.add(source);
-    this.pump();
   }
 
   pump(): void {
-    if (this.#busy || this.#untold.size === 0) return;
-    const sources = this.#take();
-    const complete = !this.#began && this.#untold.size === 0;
-    if (complete) this.#began = true;
-    const octets = this.#feed.message(sources, complete);
+    if (this.#busy) return;
+    const message = this.#feed.message(this.told, !this.#began);
+    if (!message) return;
+    const { octets, upTo, complete } = message;
+    this.told = upTo;
+    this.#began ||= complete;
     this.#busy = true;
     const ignore = (): void => {};
     const delivery = this.#sender.send(false, {
@@ -124,19 +194,6 @@ class Subscriber {
       onFinished: ignore,
     });
     delivery.end(false, new Chunk(octets, 0, octets.length));
-  }
-
-  /** As much as fits a message. */
-  #take(): string[] {
-    const sources: string[] = [];
-    let octets = 0;
-    for (const source of this.#untold) {
-      if (octets > MESSAGE_OCTETS) break;
-      octets += this.#feed.entry(source).length;
-      sources.push(source);
-      this.#untold.delete(source);
-    }
-    return sources;
   }
 }
 
