@@ -10,7 +10,7 @@ const LEAF_FILES = ['errors.ts', 'log.ts', 'version.ts', 'assets.ts'];
 /** Anyone may use these, too; each uses only itself and the leaf files. */
 const LEAF_FOLDERS = ['net', 'store', 'pki', 'enrol', 'health'];
 /** Each may use those before it. */
-const CHAIN = ['net', 'amqp', 'router', 'tcp', 'site', 'fleet', 'api', 'cli'];
+const CHAIN = ['net', 'amqp', 'router', 'tcp', 'site', 'fleet', 'api', 'console', 'cli'];
 /** What runs in the router thread. The parts after it run in the main thread and know only the messages between. */
 const ROUTER_THREAD = ['net', 'amqp', 'router', 'tcp'];
 const MAIN_THREAD = CHAIN.filter((folder) => !ROUTER_THREAD.includes(folder));

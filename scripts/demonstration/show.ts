@@ -47,8 +47,8 @@ export class Demo {
     const script = join(root, 'scripts/demonstration/services.ts');
     const service = (name: string, program: string, ...args: string[]) =>
       new Service(this.directory, name, program, args);
-    this.hub = service('hub', skiff, 'run', '--data', this.data.hub);
-    this.store = service('store1', skiff, 'run', '--data', this.data.store);
+    this.hub = service('hub', skiff, 'run', '--http', 'off', '--data', this.data.hub);
+    this.store = service('store1', skiff, 'run', '--http', 'off', '--data', this.data.store);
     this.#shop = service('shop', process.execPath, script, 'shop', this.#file);
     this.#printer = service('printer', process.execPath, script, 'printer', this.directory);
     this.services = [this.store, this.hub, this.#shop, this.#printer];

@@ -191,6 +191,10 @@ export class Connection {
     this.close(error);
   }
 
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
   /** Deliveries in either direction of which something is still to be said. */
   get deliveryCount(): number {
     let count = 0;

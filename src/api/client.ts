@@ -79,6 +79,11 @@ export class ApiClient {
     return ((await this.#ask('DELETE', '/v1/documents', body)) as ChangesAnswer).changes;
   }
 
+  /** The files that the site was started with, as they are now. */
+  async reload(): Promise<Change[]> {
+    return ((await this.#ask('POST', '/v1/reload')) as ChangesAnswer).changes;
+  }
+
   async issued(): Promise<IssuedFact[]> {
     return (await this.#ask('GET', '/v1/certificates')) as IssuedFact[];
   }

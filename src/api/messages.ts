@@ -19,8 +19,17 @@ export interface ApiStatus {
   version: string;
   /** RFC 3339 */
   startTime: string;
+  /** Where pages and metrics are; null when there are to be none. */
+  http: HttpState | null;
   /** What somebody should look at, such as a damaged database that was moved aside. */
   warnings: ErrorFact[];
+}
+
+export interface HttpState {
+  /** Once it listens, with the real port, such as `http://127.0.0.1:8080`. */
+  url: string | null;
+  /** Why it does not. */
+  error: ErrorFact | null;
 }
 
 /** GET /v1/self-check */

@@ -48,6 +48,10 @@ const schemas: Record<string, Schema> = {
     pid: count,
     version: text,
     startTime: time,
+    http: {
+      description: 'Where metrics are served; null when they are not to be.',
+      ...orNull(object({ url: orNull(text), error: orNull(named('Error')) })),
+    },
     warnings: listOf(named('Error')),
   }),
   Identity: object({
@@ -334,6 +338,9 @@ const paths: Record<string, Record<string, object>> = {
       answer: named('Changes'),
     }),
     delete: operation({ summary: 'Takes documents away, all or none', body: 'Delete', answer: named('Changes') }),
+  },
+  '/v1/reload': {
+    post: operation({ summary: 'Reads again the files that the site was started with', answer: named('Changes') }),
   },
   '/v1/documents/{kind}': {
     get: operation({

@@ -5,6 +5,7 @@ import { SkiffError } from '../errors.ts';
 import type { Agent } from '../fleet/agent.ts';
 import type { Decision, Fleet } from '../fleet/fleet.ts';
 import type { LogRecord } from '../log.ts';
+import type { Change } from '../site/documents.ts';
 import { kinds } from '../site/kinds.ts';
 import type { LinkRequest } from '../site/links.ts';
 import type { Kind } from '../site/resources.ts';
@@ -33,6 +34,8 @@ export interface ApiContext {
   status(): ApiStatus;
   selfCheck(): Promise<SelfCheck>;
   log(): LogRecord[];
+  /** Reads again what the site was started with. */
+  reload(): Promise<Change[]>;
   backup(passphrase: string): Promise<Buffer>;
 }
 
@@ -74,6 +77,11 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/documents$/, handle: apply },
   { method: 'POST', path: /^\/v1\/backup$/, handle: backup },
   { method: 'DELETE', path: /^\/v1\/documents$/, handle: remove },
+  {
+    method: 'POST',
+    path: /^\/v1\/reload$/,
+    handle: async (context): Promise<ChangesAnswer> => ({ changes: await context.reload() }),
+  },
   { method: 'GET', path: /^\/v1\/certificates$/, handle: ({ site }) => site.issued() },
   { method: 'POST', path: /^\/v1\/certificates\/revoke$/, handle: revoke },
   { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },
@@ -124,7 +132,7 @@ function kindOf(name: string): Kind {
 }
 
 async function traffic({ site }: ApiContext): Promise<TrafficAnswer> {
-  const parts = await site.traffic();
+  const { parts } = await site.measure();
   return { at: performance.now(), parts };
 }
 

@@ -18,6 +18,7 @@ const statusCodes: Record<string, number> = {
   'unknown-kind': 404,
   'not-found': 404,
   'no-site': 409,
+  'no-documents': 409,
   'no-link-access': 409,
   'hostname-mismatch': 409,
   'no-such-route': 404,

@@ -84,7 +84,9 @@ async function checkSite(client: ApiClient): Promise<Check[]> {
   const warnings = status.warnings.map(({ message, hint }) =>
     warning('process', message, hint ?? 'See docs/errors.md'),
   );
-  return [process, ...warnings, ...(await checkInside(client)), ...(await checkDocuments(client))];
+  const { http } = status;
+  const pages = http?.url ? [ok('http', `metrics at ${http.url}/metrics`)] : [];
+  return [process, ...pages, ...warnings, ...(await checkInside(client)), ...(await checkDocuments(client))];
 }
 
 async function checkInside(client: ApiClient): Promise<Check[]> {

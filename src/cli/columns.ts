@@ -33,6 +33,15 @@ function linkFact(header: string, field: string, unit = ''): Column {
   return { header, value };
 }
 
+/** The last failure of a link's line, kept when it is up again. */
+const lastError: Column = {
+  header: 'LAST-ERROR',
+  value: ({ status: shown }) => {
+    const { lastError: error } = (shown as { facts?: { lastError?: Record<string, string> } } | undefined)?.facts ?? {};
+    return error ? `${error.message} [${error.code}, ${error.class}], ${error.time}` : '-';
+  },
+};
+
 const roles: Column = {
   header: 'ROLES',
   value: (document) => ((document.spec?.roles ?? []) as { name: string }[]).map((role) => role.name).join(','),
@@ -59,6 +68,11 @@ const strategyKeys: Column = {
           : Object.entries(routingKeys).map(([key, weight]) => `${key}=${weight}`),
       )
       .join(','),
+};
+
+/** What is shown besides of a single one. */
+export const details: Partial<Record<Kind, Column[]>> = {
+  Link: [linkFact('OCTETS-IN', 'octetsIn'), linkFact('OCTETS-OUT', 'octetsOut'), lastError],
 };
 
 export const columns: Record<Kind, Column[]> = {

@@ -1,7 +1,7 @@
 /**
  * All commands by name. One is loaded only when it is called for, which keeps the start short.
  */
-import type { Registry } from './command.ts';
+import type { Command, Registry } from './command.ts';
 import type { Verb } from './verbs.ts';
 
 type Noun = keyof typeof import('./resources.ts').definitions;
@@ -23,6 +23,15 @@ function resource(noun: Noun, one: string, all: string): Registry {
 }
 
 const linkStatus = { kind: 'Link', noun: 'link', none: 'There are no link resources in the namespace' } as const;
+
+/** What Skupper calls `system apply` and `system delete`, with examples that say so. */
+function underSystem(command: Command): Command {
+  const examples = command.examples.map((each) => ({
+    ...each,
+    command: each.command.replace('skiff ', 'skiff system '),
+  }));
+  return { ...command, examples };
+}
 
 export const commands: Registry = {
   run: { summary: 'run the site in the foreground', load: async () => (await import('./run.ts')).run },
@@ -134,6 +143,15 @@ export const commands: Registry = {
   },
   'system start': { summary: 'start the service', load: async () => (await import('./system.ts')).systemStart },
   'system stop': { summary: 'stop the service', load: async () => (await import('./system.ts')).systemStop },
+  'system reload': {
+    summary: 'have the site read its files again',
+    load: async () => (await import('./system.ts')).systemReload,
+  },
+  'system apply': { summary: 'as skiff apply', load: async () => underSystem((await import('./apply.ts')).apply) },
+  'system delete': {
+    summary: 'as skiff delete',
+    load: async () => underSystem((await import('./delete.ts')).remove),
+  },
   'system status': { summary: 'show how the service is', load: async () => (await import('./system.ts')).systemStatus },
   'system uninstall': {
     summary: 'take the service away, and keep the site',

@@ -51,6 +51,21 @@ function text(field: string, option: Omit<Option, 'type'>, initial?: string): Fi
   };
 }
 
+/** A text that is a name, which Skupper holds to more on a command line than in a document. */
+function nameText(field: string, option: Omit<Option, 'type'> & { label: string }): FieldOption {
+  const any = text(field, option);
+  return {
+    ...any,
+    set: (spec, value) => {
+      if (value !== '' && !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(value as string)) {
+        const hint = 'Use lower-case letters and digits, with "-" and "." between them';
+        throw usageError(`${option.label} is not valid: "${value}" is no name`, hint);
+      }
+      any.set(spec, value);
+    },
+  };
+}
+
 function flag(field: string, help: string): FieldOption {
   return {
     option: { type: 'boolean', help },
@@ -60,15 +75,16 @@ function flag(field: string, help: string): FieldOption {
   };
 }
 
-const tlsCredentials = text('tlsCredentials', {
+const tlsCredentials = nameText('tlsCredentials', {
   value: 'NAME',
   label: 'tlsCredentials value',
   completion: { kind: 'Secret' },
   help: 'the Secret with the TLS credentials',
 });
 
-const routingKey = text('routingKey', {
+const routingKey = nameText('routingKey', {
   value: 'KEY',
+  label: 'routing key',
   help: 'the name by which listeners and connectors find each other (the name of the document if not said)',
 });
 

@@ -6,13 +6,17 @@ import type { ApiStatus } from '../api/messages.ts';
 import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
-import type { SkiffError } from '../errors.ts';
+import { pagesOf } from '../console/pages.ts';
+import { ConsoleServer, type HttpAddress } from '../console/server.ts';
+import { SkiffError } from '../errors.ts';
 import { Agent, type AgentOptions } from '../fleet/agent.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import { hardwareIdentity, readIdentity } from '../health/identity.ts';
 import { RecentLog } from '../health/recent-log.ts';
 import { ServiceManager } from '../health/service-manager.ts';
+import { ThreadWatch } from '../health/thread.ts';
 import { log, setLogSink, stderrSink } from '../log.ts';
+import type { Change } from '../site/documents.ts';
 import type { ReadDocument } from '../site/read.ts';
 import { startRouterThread } from '../site/router.ts';
 import { selfCheck } from '../site/self-check.ts';
@@ -20,7 +24,7 @@ import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
 import { version } from '../version.ts';
-import { command } from './command.ts';
+import { command, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 
 /** What the contract gives for ending, less what is left to do after the router. */
@@ -53,6 +57,12 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
       completion: 'file',
       help: 'what to say of this machine in place of what its firmware says (JSON)',
     },
+    http: {
+      type: 'string',
+      value: 'HOST:PORT|off',
+      default: '127.0.0.1:8080',
+      help: 'where metrics are served; port 0 picks one, which debug check shows',
+    },
     'log-format': {
       type: 'string',
       value: 'FORMAT',
@@ -63,34 +73,50 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
   },
   examples: [
     { for: 'a site with what a directory declares', command: 'skiff run --apply /etc/skiff' },
-    { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2' },
+    { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2 --http off' },
   ],
-  async run({ data, apply, claim, identity, 'log-format': logFormat }) {
+  async run({ data, apply, claim, identity, http, 'log-format': logFormat }) {
+    const address = readAddress(http);
     const recent = new RecentLog(recentRecords);
     setLogSink(recent.before(stderrSink(logFormat)));
     const directory = dataDirectory(data);
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
-    const documents = apply.length ? await read(apply) : [];
+    const documents = await read(apply);
     const places = { file: claim === undefined ? null : resolve(claim), data: directory };
     const known = identity === undefined ? null : readIdentity(identity);
     const machine = { places, identity: async () => known ?? (await hardwareIdentity()) };
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), documents, machine, recent);
+    const store = Store.open(directory, { command: 'run', waitMs: lockWaitMs });
+    await serve(store, { apply, documents, machine, recent, address });
   },
 });
 
 async function read(files: string[]): Promise<ReadDocument[]> {
+  // The YAML parser is loaded by those who need it, not at every start.
+  if (files.length === 0) return [];
   const { readDocuments } = await import('../site/read.ts');
   return readDocuments(files.flatMap(readSources));
 }
 
+/** null: none. */
+function readAddress(text: string): HttpAddress | null {
+  if (text === 'off') return null;
+  const [, v6, host = v6, port] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  if (host && Number(port) <= 65_535) return { host, port: Number(port) };
+  throw usageError(`http is not valid: "${text}"`, 'Use HOST:PORT, [IPV6]:PORT or off');
+}
+
+interface Serving {
+  /** The files and directories that `documents` came from. */
+  apply: string[];
+  documents: ReadDocument[];
+  machine: Pick<AgentOptions, 'places' | 'identity'>;
+  recent: RecentLog;
+  address: HttpAddress | null;
+}
+
 /** Resolves when the process may end; throws when it has to. */
-async function serve(
-  store: Store,
-  documents: ReadDocument[],
-  machine: Pick<AgentOptions, 'places' | 'identity'>,
-  recent: RecentLog,
-): Promise<void> {
+async function serve(store: Store, { apply, documents, machine, recent, address }: Serving): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -114,25 +140,47 @@ async function serve(
     const agent = new Agent({ site, store, now: Date.now, version, ...machine });
     const fleet = new Fleet({ site, store, now: Date.now, agent });
     if (documents.length) site.documents.apply(documents, 'local');
-    const server = await ApiServer.listen(
-      socketPath(store.directory),
-      contextOf({ site, fleet, agent, reset }, store, recent),
-    );
+    const watch = new ThreadWatch();
+    const http = address && new ConsoleServer(address, pagesOf({ site, store, watch }));
+    const reload = () => reloadFrom(apply, site);
+    const context: ApiContext = {
+      ...contextOf({ site, fleet, agent, reset }, store, recent),
+      status: statusOf(site, store, () => http?.state ?? null),
+      reload,
+    };
+    const onHangup = () => void reload().catch((error) => log.error('run', `nothing is reloaded: ${error.message}`));
+    process.on('SIGHUP', onHangup);
+    const server = await ApiServer.listen(socketPath(store.directory), context);
+    await http?.open();
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
       await Promise.race([announce(site, fleet, agent, manager), end.promise]);
       await end.promise;
     } finally {
+      process.off('SIGHUP', onHangup);
       void manager.stopping();
-      await server.close();
+      watch.close();
       agent.close();
       fleet.close();
+      await Promise.all([server.close(), http?.close()]);
       await site.stop(drainMs);
     }
   } finally {
     store.close();
     process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
   }
+}
+
+/** Adds and changes what the files say by now; as at the start, nothing is taken away. */
+async function reloadFrom(files: string[], site: Site): Promise<Change[]> {
+  if (files.length === 0) {
+    throw new SkiffError('no-documents', 'the site was started without --apply, so there is nothing to read again', {
+      hint: 'Use skiff apply -f FILE, or start it with --apply',
+    });
+  }
+  const changes = await site.apply(await read(files), 'local');
+  log.info('run', 'reloaded', { changed: changes.filter(({ action }) => action !== 'unchanged').length });
+  return changes;
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
@@ -155,11 +203,10 @@ function contextOf(
   parts: Pick<ApiContext, 'site' | 'fleet' | 'agent' | 'reset'>,
   store: Store,
   recent: RecentLog,
-): ApiContext {
+): Omit<ApiContext, 'status' | 'reload'> {
   const { site } = parts;
   return {
     ...parts,
-    status: statusOf(site, store),
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,
     backup: (passphrase) => {
@@ -169,17 +216,21 @@ function contextOf(
   };
 }
 
-function statusOf(site: Site, store: Store): () => ApiStatus {
+function statusOf(site: Site, store: Store, http: () => ApiStatus['http']): () => ApiStatus {
   const startTime = new Date().toISOString();
   return () => ({
     site: site.facts,
     pid: process.pid,
     version,
     startTime,
-    warnings: store.movedAside().map((path) => ({
-      code: 'database-damaged',
-      message: `the database was damaged and has been moved aside (${path})`,
-      hint: 'Apply the documents again, and remove that file when it is of no more use',
-    })),
+    http: http(),
+    warnings: [
+      ...store.movedAside().map((path) => ({
+        code: 'database-damaged',
+        message: `the database was damaged and has been moved aside (${path})`,
+        hint: 'Apply the documents again, and remove that file when it is of no more use',
+      })),
+      ...[http()?.error ?? []].flat(),
+    ],
   });
 }

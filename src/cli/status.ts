@@ -3,7 +3,7 @@
  */
 import { ApiClient } from '../api/client.ts';
 import type { Kind } from '../site/resources.ts';
-import { columns } from './columns.ts';
+import { columns, details } from './columns.ts';
 import { type Command, command, outputOption } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { print, printDocument, printDocuments, printFields, printTable, warn } from './output.ts';
@@ -31,7 +31,9 @@ export function statusCommand({ kind: name, noun, none }: StatusDefinition): Com
       if (kind === 'Site') await printWarnings(client);
       if (one !== undefined) {
         const document = await client.get({ kind, name: one }, { showSecrets: false });
-        return output === 'table' ? printFields(columns[kind], document) : printDocument(document, output);
+        return output === 'table'
+          ? printFields([...columns[kind], ...(details[kind] ?? [])], document)
+          : printDocument(document, output);
       }
       const documents = await client.list(kind, { showSecrets: false });
       if (output !== 'table') return printDocuments(documents, output);

@@ -4,10 +4,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { ApiClient } from '../api/client.ts';
 import { SkiffError } from '../errors.ts';
 import { Store } from '../store/store.ts';
+import { printChanges } from './apply.ts';
 import { command, outputOption, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { type Column, print, printDocument, printTable } from './output.ts';
@@ -38,6 +39,13 @@ ports below 1024.`,
   options: {
     user: userOption,
     name: nameOption,
+    apply: {
+      type: 'string',
+      multiple: true,
+      value: 'FILE|DIR',
+      completion: 'file',
+      help: 'documents that the site takes up when it starts, and when it is reloaded',
+    },
     'run-as': { type: 'string', value: 'USER', default: 'skiff', help: 'the user of a service of the machine' },
     print: { type: 'boolean', default: false, help: 'print the unit, and do nothing' },
   },
@@ -47,12 +55,17 @@ ports below 1024.`,
     { for: 'a second site', command: 'skiff system install --name store2 --data /var/lib/store2' },
     { for: 'what would be written?', command: 'skiff system install --print' },
   ],
-  async run({ user, name, 'run-as': runAs, print: printOnly, data }) {
+  async run({ user, name, apply, 'run-as': runAs, print: printOnly, data }) {
     const service = checked({ user, name });
     if (!/^[a-z_][-a-z0-9_]{0,30}$/.test(runAs))
       throw usageError(`run-as is not valid: "${runAs}"`, 'Give the name of a user');
     const directory = dataDirectory(data);
-    const text = unitText({ executable: process.execPath, data: directory, user: user ? null : runAs });
+    const text = unitText({
+      executable: process.execPath,
+      data: directory,
+      user: user ? null : runAs,
+      apply: apply.map((path) => resolve(path)),
+    });
     if (printOnly) return print(text);
     needNotify();
     if (!user) prepareMachine(runAs, directory);
@@ -98,6 +111,21 @@ export const systemStop = action(
   'Stops the service. Nothing is lost: it goes on from there when it is started.',
   'stopped',
 );
+
+export const systemReload = command({
+  description: `Has a running site read again the files and directories that it was started with (--apply). What is new is
+added, what is different is changed, and no connection that it does not concern is touched; nothing is taken away. SIGHUP
+does the same.`,
+  options: { user: userOption, name: nameOption, output: outputOption },
+  examples: [
+    { for: 'take up what was changed in the files', command: 'skiff system reload' },
+    { for: 'of a site that is no service', command: 'skiff system reload --data /srv/skiff/store2' },
+  ],
+  async run({ user, name, output, data }) {
+    const directory = data === undefined ? dataOfService(installed({ user, name })) : dataDirectory(data);
+    await printChanges(await new ApiClient(directory).reload(), output);
+  },
+});
 
 interface ServiceStatus {
   unit: string;

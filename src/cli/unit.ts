@@ -5,11 +5,13 @@
 export interface UnitOptions {
   executable: string;
   data: string;
+  /** Files and directories of documents. */
+  apply: string[];
   /** The user of a unit of the system; null for a unit of the user who installs it. */
   user: string | null;
 }
 
-export function unitText({ executable, data, user }: UnitOptions): string {
+export function unitText({ executable, data, apply, user }: UnitOptions): string {
   const sections: Record<string, string[]> = {
     Unit: [
       'Description=Skiff, a site of an application network',
@@ -21,7 +23,9 @@ export function unitText({ executable, data, user }: UnitOptions): string {
       'Type=notify',
       // Messages come from the program systemd-notify, another process.
       'NotifyAccess=all',
-      `ExecStart=${quoted(executable)} run`,
+      `ExecStart=${[quoted(executable), 'run', ...apply.map((path) => `--apply ${quoted(path)}`)].join(' ')}`,
+      // It waits for the outcome, and says what is wrong, which a signal does not.
+      `ExecReload=${quoted(executable)} system reload --data ${quoted(data)}`,
       `Environment=${quoted(`SKIFF_DATA=${data}`, false)}`,
       'Restart=always',
       'RestartSec=2',
@@ -33,7 +37,7 @@ export function unitText({ executable, data, user }: UnitOptions): string {
       'LimitCORE=0',
       'UMask=0077',
       '',
-      ...(user === null ? [] : systemOnly(data, user, executable)),
+      ...(user === null ? [] : systemOnly(data, user, [executable, data, ...apply])),
       ...anywhere,
     ],
     Install: [`WantedBy=${user === null ? 'default' : 'multi-user'}.target`],
@@ -57,7 +61,7 @@ const anywhere = [
   'SystemCallErrorNumber=EPERM',
 ];
 
-function systemOnly(data: string, user: string, executable: string): string[] {
+function systemOnly(data: string, user: string, paths: string[]): string[] {
   const state = /^\/var\/lib\/([^/]+(?:\/[^/]+)*)$/.exec(data)?.[1];
   return [
     `User=${user}`,
@@ -68,7 +72,7 @@ function systemOnly(data: string, user: string, executable: string): string[] {
     'AmbientCapabilities=CAP_NET_BIND_SERVICE',
     'CapabilityBoundingSet=CAP_NET_BIND_SERVICE',
     'ProtectSystem=strict',
-    `ProtectHome=${[executable, data].some((path) => /^\/(home|root|run\/user)\//.test(path)) ? 'read-only' : 'yes'}`,
+    `ProtectHome=${paths.some((path) => /^\/(home|root|run\/user)\//.test(path)) ? 'read-only' : 'yes'}`,
     'PrivateTmp=yes',
     'PrivateDevices=yes',
     'DevicePolicy=closed',

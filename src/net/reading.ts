@@ -35,9 +35,50 @@ export function readInto(socket: net.Socket, next: () => Uint8Array, filled: (oc
   const target = socket as unknown as PrivateSocket;
   const first = next();
   target[symbols.buffer] = first;
-  target[symbols.callback] = (octets: number) => filled(octets);
+  target[symbols.callback] = inTurns(socket, filled);
   target[symbols.generator] = next;
   target._handle?.useUserBuffer(first);
+}
+
+/** Octets read from one socket before the others have their turn. Node reads on for up to 2 MiB of one that has more. */
+const TURN = 128 * 1024;
+/** Octets of a read that counts: small ones are few enough. */
+const COUNTED = 8 * 1024;
+
+/** Turns of the event loop, as far as somebody counts them. */
+let turn = 0;
+let counting = false;
+/** Sockets that have had enough of this turn. */
+let resting: (() => void)[] = [];
+
+function nextTurn(): void {
+  counting = false;
+  turn++;
+  const rested = resting;
+  resting = [];
+  for (const goOn of rested) goOn();
+}
+
+/** `filled`, and a rest until the next turn for a socket that has had enough of this one. */
+function inTurns(socket: net.Socket, filled: (octets: number) => boolean): (octets: number) => boolean {
+  let counted = 0;
+  let last = turn;
+  let wanted = true;
+  const goOn = (): void => {
+    if (wanted && !socket.isPaused() && !socket.destroyed) socket.resume();
+  };
+  return (octets) => {
+    wanted = filled(octets);
+    if (octets < COUNTED) return wanted;
+    if (!counting) setImmediate(nextTurn);
+    counting = true;
+    const before = last === turn ? counted : 0;
+    last = turn;
+    counted = before + octets;
+    if (counted < TURN) return wanted;
+    if (before < TURN) resting.push(goOn);
+    return false;
+  };
 }
 
 const waste = new Uint8Array(64 * 1024);

@@ -13,6 +13,7 @@ import { ClientPeer } from './client-peer.ts';
 import { connectionOptions, prepare } from './connections.ts';
 import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
+import { atMoment, expirationOfPeer, expired } from './expiry.ts';
 import { denial } from './guard.ts';
 import { Peer } from './peer.ts';
 import type { AccessConfig, AccessState, Denial, PeerState } from './protocol.ts';
@@ -31,6 +32,8 @@ interface Live {
   /** Of the client's certificate. */
   fingerprint: string | null;
   state: PeerState | null;
+  /** Lets go of the certificate's end. */
+  forget: () => void;
 }
 
 export class Access {
@@ -47,6 +50,8 @@ export class Access {
   #status: AccessState['status'] = 'starting';
   #port: number | null = null;
   #error: ErrorFact | null = null;
+  /** Of the connections that are gone. */
+  readonly #carried = { octetsIn: 0, octetsOut: 0 };
   #closed = false;
 
   constructor(config: AccessConfig, router: Router, ids: ContainerIds, report: (state: AccessState) => void) {
@@ -136,6 +141,15 @@ export class Access {
     return [...this.#live.values()].map((live) => live.connection);
   }
 
+  get traffic() {
+    const sum = { connections: this.#live.size, ...this.#carried };
+    for (const { connection } of this.#live.values()) {
+      sum.octetsIn += connection.octetsIn;
+      sum.octetsOut += connection.octetsOut;
+    }
+    return sum;
+  }
+
   #onSocket(accepted: Accepted): void {
     const refusal = this.#refusalOf(accepted);
     const external = this.config.tls !== null;
@@ -146,7 +160,20 @@ export class Access {
     const options = connectionOptions(this.#router, { hostname: null, sasl, accessId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
-    this.#live.set(peer, { connection, fingerprint: accepted.certificate?.fingerprint ?? null, state: null });
+    const expires = refusal ? null : expirationOfPeer(accepted.socket);
+    const forget =
+      expires === null ? () => {} : atMoment(expires, () => this.#expire(peer, accepted), this.#router.now);
+    const fingerprint = accepted.certificate?.fingerprint ?? null;
+    this.#live.set(peer, { connection, fingerprint, state: null, forget });
+  }
+
+  /** A connection ends when its certificate does. */
+  #expire(peer: Peer, accepted: Accepted): void {
+    const live = this.#live.get(peer);
+    if (!live) return;
+    const cause = expired(accepted.certificate?.subject ?? accepted.from);
+    this.#refused(cause.toFact(), accepted.from, false);
+    live.connection.close(new AmqpError(Condition.unauthorizedAccess, cause.message));
   }
 
   /** Why this client is not let in, from its certificate alone. */
@@ -243,6 +270,9 @@ export class Access {
     const live = this.#live.get(peer);
     if (!live) return;
     this.#live.delete(peer);
+    live.forget();
+    this.#carried.octetsIn += live.connection.octetsIn;
+    this.#carried.octetsOut += live.connection.octetsOut;
     if (live.state) {
       log.info('access', `${live.state.id} left ${this.config.name}`, {
         from: accepted.from,

@@ -11,12 +11,17 @@ const DAY = 24 * 60 * 60 * 1_000;
 export class LinkFacts {
   readonly #onMeasured: () => void;
   #certificateExpires: number | null = null;
+  /** The connection that stands. */
   #connection: Connection | null = null;
+  /** With those that another has taken over from, and that still carry something. */
+  readonly #carrying = new Set<Connection>();
   /** The connection whose round trip is being measured. */
   #measuring: Connection | null = null;
   #timer: NodeJS.Timeout | null = null;
   #roundTrip: number | null = null;
   #connections = 0;
+  /** Times that the link was up and then was not. */
+  downCount = 0;
   #lastError: Facts['lastError'] = null;
   /** Of the connections that are gone. */
   #octetsIn = 0;
@@ -35,19 +40,25 @@ export class LinkFacts {
   /** A connection is open in both directions. */
   begin(connection: Connection): void {
     this.#connection = connection;
+    this.#carrying.add(connection);
     this.#connections++;
     this.#measure(connection);
     this.#timer = setInterval(() => this.#measure(connection), MEASURE_EVERY);
   }
 
-  /** The connection is gone, or will be taken no more note of. */
+  /** The connection stands no more, or another takes over from it. */
   end(): void {
     if (this.#timer) clearInterval(this.#timer);
     this.#timer = null;
-    this.#octetsIn += this.#connection?.octetsIn ?? 0;
-    this.#octetsOut += this.#connection?.octetsOut ?? 0;
     this.#connection = null;
     this.#roundTrip = null;
+  }
+
+  /** A connection, if it ever stood, carries nothing any more. */
+  gone(connection: Connection): void {
+    if (!this.#carrying.delete(connection)) return;
+    this.#octetsIn += connection.octetsIn;
+    this.#octetsOut += connection.octetsOut;
   }
 
   failed(fact: ErrorFact, permanent: boolean): void {
@@ -56,11 +67,17 @@ export class LinkFacts {
 
   get now(): Facts {
     const expires = this.#certificateExpires;
+    let [octetsIn, octetsOut] = [this.#octetsIn, this.#octetsOut];
+    for (const connection of this.#carrying) {
+      octetsIn += connection.octetsIn;
+      octetsOut += connection.octetsOut;
+    }
     return {
       roundTripMs: this.#roundTrip,
-      octetsIn: this.#octetsIn + (this.#connection?.octetsIn ?? 0),
-      octetsOut: this.#octetsOut + (this.#connection?.octetsOut ?? 0),
+      octetsIn,
+      octetsOut,
       reconnects: Math.max(0, this.#connections - 1),
+      downCount: this.downCount,
       lastError: this.#lastError,
       certificateExpires: expires,
       certificateDaysLeft: expires === null ? null : Math.floor((expires - Date.now()) / DAY),

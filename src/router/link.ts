@@ -1,8 +1,10 @@
 /** An outgoing link: dials its endpoints in turn, with a back-off, and keeps one connection up. */
 import crypto from 'node:crypto';
+import type net from 'node:net';
 import type tls from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { Connection } from '../amqp/connection.ts';
+import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Open } from '../amqp/performatives.ts';
 import { SaslClient } from '../amqp/sasl.ts';
 import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
@@ -11,6 +13,7 @@ import { dial } from '../net/dial.ts';
 import { hostPort, isPermanent } from '../net/failure.ts';
 import { describeCertificate, secureContext } from '../net/tls.ts';
 import { connectionOptions, prepare } from './connections.ts';
+import { atMoment, expirationOfPeer, expired } from './expiry.ts';
 import { LinkFacts } from './link-facts.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
 import type { OwnRecord } from './records/own.ts';
@@ -27,6 +30,11 @@ const SETTLE = 1_000;
 const DRAIN_EVERY = 500;
 /** How long a link goes on with the certificate before, until the new one is tried again. */
 const RETRY_NEW = 60_000;
+/**
+ * Before the other end's certificate ends, it is looked whether that end has another one by now: this long before, or a
+ * tenth of what the certificate had left when the connection was made.
+ */
+const LOOK_BEFORE_END = 24 * 60 * 60 * 1_000;
 
 export interface LinkHooks {
   report(state: LinkState): void;
@@ -40,7 +48,6 @@ export class Link {
   readonly #hooks: LinkHooks;
   readonly #facts = new LinkFacts(() => this.#set(this.#status));
   readonly #record: OwnRecord;
-  #downCount = 0;
   /** What to dial with, in turn: the certificate, and the one it renews. */
   #identities: Identity[] = [];
   /** What `#uplink` was connected with. */
@@ -137,6 +144,11 @@ export class Link {
     return this.#connection ? [this.#connection, ...leaving] : leaving;
   }
 
+  get traffic() {
+    const { octetsIn, octetsOut } = this.#facts.now;
+    return { connections: this.connections.length, octetsIn, octetsOut };
+  }
+
   /** Tells whether this link is the one that carries traffic. */
   showActive(): void {
     if (this.#uplink) this.#set(this.#uplink.active ? 'up' : 'standby');
@@ -178,16 +190,16 @@ export class Link {
    * A second connection beside the one that stands, with the new certificate. When it is open it carries what is new;
    * the old one stays the way for what is under way. Until then nothing changes.
    */
-  #takeOver(failures: number): void {
+  #takeOver(failures: number, anew = false): void {
     if (this.#closed || this.#taking || !this.#uplink) return;
     const identity = this.#identities[0] as Identity;
-    if (identity.fingerprint === this.#certificate) return;
+    if (identity.fingerprint === this.#certificate && !anew) return;
     const again = (error: SkiffError): void => {
       this.#taking = null;
       log.warn('link', `${this.config.name}: the new certificate cannot be used yet: ${error.message}`, {
         code: error.code,
       });
-      this.#later(Math.min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** failures), () => this.#takeOver(failures + 1));
+      this.#later(Math.min(BACKOFF_LAST, BACKOFF_FIRST * 2 ** failures), () => this.#takeOver(failures + 1, anew));
     };
     this.#taking = dial(
       { ...this.#endpoint(), ...this.#line(), context: identity.context },
@@ -221,7 +233,17 @@ export class Link {
     this.#timers.add(timer);
   }
 
-  #open(socket: Parameters<typeof prepare>[0], identity: Identity, onRefused?: (error: SkiffError) => void): Uplink {
+  #open(socket: net.Socket, identity: Identity, onRefused?: (error: SkiffError) => void): Uplink {
+    let ended: SkiffError | null = null;
+    const forget = this.#heedExpiration(socket, {
+      soon: () => {
+        if (this.#uplink === uplink) this.#takeOver(0, true);
+      },
+      now: (error) => {
+        ended = error;
+        uplink.connection.close(new AmqpError(Condition.connectionForced, error.message));
+      },
+    });
     const uplink = new Uplink(this.#router, {
       onOpened: (_, open) => {
         // Who refuses us opens and closes in one go: a link is not up before that would have been read.
@@ -230,9 +252,11 @@ export class Link {
         });
       },
       onGone: (_, error) => {
+        forget();
+        this.#facts.gone(uplink.connection);
         if (this.#leaving.delete(uplink)) return;
-        if (onRefused && this.#uplink !== uplink) onRefused(error ?? closedByPeer());
-        else this.#onGone(uplink, error);
+        if (onRefused && this.#uplink !== uplink) onRefused(ended ?? error ?? closedByPeer());
+        else this.#onGone(uplink, ended ?? error);
       },
     });
     const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
@@ -242,6 +266,21 @@ export class Link {
     const connection = new Connection(prepare(socket), options, uplink);
     uplink.bindTo(connection);
     return uplink;
+  }
+
+  /** Ends a connection with the other end's certificate; before that, another one may take over. */
+  #heedExpiration(socket: net.Socket, on: { soon(): void; now(error: SkiffError): void }): () => void {
+    const expires = expirationOfPeer(socket);
+    if (expires === null) return () => {};
+    const { now } = this.#router;
+    const lead = Math.min(LOOK_BEFORE_END, (expires - now()) / 10);
+    const forget = [
+      atMoment(expires - lead, on.soon, now),
+      atMoment(expires, () => on.now(expired('the other end')), now),
+    ];
+    return () => {
+      for (const each of forget) each();
+    };
   }
 
   #onOpened(uplink: Uplink, open: Open, identity: Identity): void {
@@ -288,7 +327,8 @@ export class Link {
     this.#taking = null;
     this.#facts.end();
     if (wasUp) {
-      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: ++this.#downCount });
+      this.#facts.downCount++;
+      this.#record.set({ status: 'down', downTime: Date.now() * 1000, downCount: this.#facts.downCount });
       this.#hooks.onUplinkChange();
     }
     if (this.#closed) return;
@@ -298,7 +338,7 @@ export class Link {
   /** Waits, then tries the next endpoint. */
   #failed(error: SkiffError): void {
     if (this.#closed) return;
-    const fact = this.#name(error);
+    const fact = this.#name(this.#explained(error));
     if (this.#error?.message !== fact.message)
       log.warn('link', `${this.config.name}: ${fact.message}`, { code: fact.code });
     this.#error = fact;
@@ -317,6 +357,13 @@ export class Link {
   /** Which of the identities has its turn: each is tried at all endpoints. */
   get #turn(): number {
     return Math.floor(this.#attempts / this.config.endpoints.length) % this.#identities.length;
+  }
+
+  /** The other end says that it does not take the certificate, and not why; this may be why. */
+  #explained(error: SkiffError): SkiffError {
+    const { expires } = this.#identities[this.#turn] as Identity;
+    const refused = error.code === 'authentication-failed' || error.code === 'certificate-refused';
+    return refused && expires !== null && expires <= this.#router.now() ? expired('this site') : error;
   }
 
   /** Every error names the place it is about. */
@@ -361,19 +408,21 @@ export class Link {
 /** What a link dials with. */
 interface Identity {
   context: tls.SecureContext | null;
-  /** SHA-256 of the certificate. */
+  /** SHA-256 of the certificate, and when that ends: epoch, ms. */
   fingerprint: string | null;
+  expires: number | null;
 }
 
 function identitiesOf({ tls, fallback, name }: LinkConfig): Identity[] {
-  if (!tls) return [{ context: null, fingerprint: null }];
+  if (!tls) return [{ context: null, fingerprint: null, expires: null }];
   const materials = fallback ? [tls, fallback] : [tls];
-  return materials.map((material) => ({
-    context: secureContext(material, name),
-    fingerprint: material.certificate
-      ? describeCertificate(new crypto.X509Certificate(material.certificate)).fingerprint
-      : null,
-  }));
+  return materials.map((material) => {
+    const context = secureContext(material, name);
+    if (!material.certificate) return { context, fingerprint: null, expires: null };
+    const certificate = new crypto.X509Certificate(material.certificate);
+    const { fingerprint } = describeCertificate(certificate);
+    return { context, fingerprint, expires: certificate.validToDate.getTime() };
+  });
 }
 
 /** Of a configuration, what cannot change under a connection. */

@@ -3,6 +3,7 @@
  * up. Everything here survives structured cloning. The main thread owns the documents; the router thread owns sockets.
  */
 import type { ErrorFact } from '../errors.ts';
+import type { ThreadFacts } from '../health/thread.ts';
 import type { LogRecord } from '../log.ts';
 import type { FlowRecord } from './records/encoding.ts';
 
@@ -200,6 +201,8 @@ export interface LinkFacts {
   octetsOut: number;
   /** Connections that stood, after the first. */
   reconnects: number;
+  /** Times that it was up and then was not. */
+  downCount: number;
   /** Kept when the link is up again. `permanent`: somebody has to mend something. `at`: epoch, ms. */
   lastError: (ErrorFact & { class: 'permanent' | 'transient'; at: number }) | null;
   /** Of this site's own certificate: epoch, ms; null when it shows none. */
@@ -258,10 +261,7 @@ export interface Traffic {
   name: string;
   /** A listener's clients, a connector's servers, an access's peers; 1 for a link that is connected. */
   connections: number;
-  /**
-   * Octets that came from the other end of its sockets, and that went there: of a listener or connector since it was
-   * made, of a link or access those of the connections it has now.
-   */
+  /** Octets that came from the other end of its sockets, and that went there, since it was made. */
   octetsIn: number;
   octetsOut: number;
 }
@@ -289,6 +289,20 @@ export type MailRequest =
 export type MailEvent =
   | { type: 'mail.outcome'; seq: number; outcome: MailOutcome }
   | ({ type: 'mail'; id: number } & Mail);
+/** What the router thread has in hand at a moment, and how it is doing. */
+export interface RouterFacts extends ThreadFacts {
+  /** AMQP: of links and accesses. */
+  connections: number;
+  sessions: number;
+  /** Messages under way, in either direction; a TCP connection is two. */
+  deliveries: number;
+}
+
+export interface Measurement {
+  parts: Traffic[];
+  /** null where no router runs. */
+  router: RouterFacts | null;
+}
 
 /** Main thread → router thread. */
 export type RouterRequest =
@@ -316,7 +330,7 @@ export type RouterEvent =
   | { type: 'states'; states: PartState[] }
   /** At most once a second. */
   | ({ type: 'network' } & NetworkChange)
-  | { type: 'traffic'; seq: number; parts: Traffic[] }
   | MailEvent
+  | ({ type: 'traffic'; seq: number } & Measurement)
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

@@ -24,8 +24,12 @@ export class Router {
   #nextRecord = 0;
   readonly records: Records;
 
-  constructor(identity: RouterIdentity) {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+
+  constructor(identity: RouterIdentity, now: () => number = Date.now) {
     this.identity = identity;
+    this.now = now;
     this.meshId = identity.mode === 'edge' ? randomName(15) : null;
     this.records = new Records(this);
   }

@@ -1,5 +1,6 @@
 /** The router thread: takes configuration from the main thread, keeps the parts running, and reports their states. */
 import { parentPort } from 'node:worker_threads';
+import { ThreadWatch } from '../health/thread.ts';
 import { setLogSink } from '../log.ts';
 import { Parts } from '../tcp/parts.ts';
 import type { RouterEvent, RouterRequest } from './protocol.ts';
@@ -10,6 +11,7 @@ if (!port) throw new Error('this is a worker thread');
 const send = (event: RouterEvent): void => port.postMessage(event);
 setLogSink((record) => send({ type: 'log', record }));
 
+const watch = new ThreadWatch();
 let parts: Parts | null = null;
 
 port.on('message', (request: RouterRequest) => {
@@ -34,7 +36,12 @@ port.on('message', (request: RouterRequest) => {
       parts?.grant(request.put, request.remove);
       return;
     case 'measure':
-      send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
+      send({
+        type: 'traffic',
+        seq: request.seq,
+        parts: parts?.measure() ?? [],
+        router: parts && { ...parts.load, ...watch.facts },
+      });
       return;
     case 'mail.subscribe':
     case 'mail.send':
@@ -43,6 +50,7 @@ port.on('message', (request: RouterRequest) => {
       return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {
+        watch.close();
         send({ type: 'stopped' });
         port.close();
       });

@@ -8,7 +8,10 @@ import {
   isScalar,
   isSeq,
   LineCounter,
+  type Node,
   parseAllDocuments,
+  type Scalar,
+  visit,
   type YAMLError,
   type Document as YamlDocument,
 } from 'yaml';
@@ -41,24 +44,55 @@ export function parseDocuments({ name, text }: Source): { documents: RawDocument
       complain(number, `malformed document: ${firstLine(error)}`, error.linePos?.[0].line);
       continue;
     }
+    const repeated = repeatedKey(parsed);
+    if (repeated) {
+      complain(
+        number,
+        `malformed document: "${repeated.value}" is given twice, keys must be unique`,
+        lines.linePos(repeated.range?.[0] ?? 0).line,
+      );
+      continue;
+    }
     const place = (path: Path) => `${name}, document ${number}, line ${lineOf(parsed, path, lines)}`;
     const value = plainValue(parsed);
-    if (value instanceof Error) complain(number, `malformed document: ${value.message}`);
+    if (value instanceof Error) complain(number, `malformed document: ${firstLine(value)}`);
     else if (value !== null)
-      collect(value, [], place, documents, () => complain(number, 'is not a document but a text'));
+      collect(value, { path: [], around: [], place, complain: (text) => complain(number, text), documents });
   }
   return { documents, problems };
 }
 
+type Parsed = Pick<YamlDocument, 'errors' | 'contents' | 'toJS'>;
+
 /** Nesting deep enough to exhaust the stack is malformed like anything else. */
-function parseTexts(text: string, lineCounter: LineCounter): Pick<YamlDocument, 'errors' | 'contents' | 'toJS'>[] {
+function parseTexts(text: string, lineCounter: LineCounter): Parsed[] {
   try {
-    const parsed = parseAllDocuments(text, { lineCounter });
+    const parsed = parseAllDocuments(text, { lineCounter, stringKeys: true, uniqueKeys: false });
     return 'empty' in parsed ? [] : parsed;
   } catch (error) {
     const failure = Object.assign(error as Error, { linePos: undefined }) as unknown as YAMLError;
     return [{ errors: [failure as never], contents: null, toJS: () => null }];
   }
+}
+
+/** The parser finds these as well, but compares each key with each other, which takes hours for a list of many. */
+function repeatedKey({ contents }: Parsed): Scalar | undefined {
+  let repeated: Scalar | undefined;
+  visit(contents as Node | null, {
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          repeated = key;
+          return visit.BREAK;
+        }
+        seen.add(key.value);
+      }
+      return undefined;
+    },
+  });
+  return repeated;
 }
 
 function plainValue(document: Pick<YamlDocument, 'toJS'>): Json | Error {
@@ -69,20 +103,36 @@ function plainValue(document: Pick<YamlDocument, 'toJS'>): Json | Error {
   }
 }
 
-function collect(value: Json, path: Path, place: RawDocument['place'], into: RawDocument[], refuse: () => void): void {
+interface Collecting {
+  path: Path;
+  /** The lists that the value is in. */
+  around: Json[];
+  place: RawDocument['place'];
+  complain(text: string): void;
+  documents: RawDocument[];
+}
+
+function collect(value: Json, collecting: Collecting): void {
+  const { path, around, place, complain, documents } = collecting;
   if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) collect(item, [...path, index], place, into, refuse);
+    if (around.includes(value)) complain('this is a list within itself');
+    else {
+      for (const [index, item] of value.entries()) {
+        collect(item, { ...collecting, path: [...path, index], around: [...around, value] });
+      }
+    }
   } else if (!isObject(value)) {
-    refuse();
+    complain('this is not a document but a text');
   } else if (value.apiVersion === 'v1' && value.kind === 'List' && Array.isArray(value.items)) {
-    collect(value.items, [...path, 'items'], place, into, refuse);
+    collect(value.items, { ...collecting, path: [...path, 'items'] });
   } else {
-    into.push({ value, place: (inner) => place([...path, ...inner]) });
+    documents.push({ value, place: (inner) => place([...path, ...inner]) });
   }
 }
 
 /** The parser repeats the text below its message. */
 function firstLine(error: Error): string {
+  if (/call stack/.test(error.message)) return 'it is nested too deeply';
   return error.message.split('\n')[0].replace(/ at line \d+, column \d+:?$/, '');
 }
 

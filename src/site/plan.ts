@@ -69,8 +69,17 @@ export interface Issued {
   problem(name: string): ErrorFact | undefined;
 }
 
-/** `resources`: the documents and what follows from them. */
-export function makePlan(resources: Resource[], siteId: string | undefined, version: string, issued: Issued): Plan {
+/**
+ * `resources`: the documents and what follows from them. What is in the plan `before` stays as it is there while its next
+ * certificate is being issued: it goes on with the one it has.
+ */
+export function makePlan(
+  resources: Resource[],
+  siteId: string | undefined,
+  version: string,
+  issued: Issued,
+  before: Plan = nothing,
+): Plan {
   const site = resources.find((resource) => resource.kind === 'Site');
   if (!site || siteId === undefined) return nothing;
   const identity: RouterIdentity = {
@@ -83,19 +92,27 @@ export function makePlan(resources: Resource[], siteId: string | undefined, vers
   const plan = emptyPlan(identity);
   const keys = new KeyRing(resources, issued);
   for (const resource of resources) {
-    try {
-      const parts = partsFrom(resource, identity, keys);
+    const take = (parts: PartConfig[]): void => {
       plan.partsOf.set(keyOf(resource), parts.map(partKey));
       for (const part of parts) {
         plan.parts.set(partKey(part), part);
         plan.ownerOf.set(partKey(part), keyOf(resource));
       }
+    };
+    try {
+      take(partsFrom(resource, identity, keys));
     } catch (error) {
       if (!(error instanceof Obstacle)) throw error;
-      plan.problems.set(keyOf(resource), error.fact);
+      const running = error.fact.code === beingIssued ? partsIn(before, resource) : [];
+      if (running.length > 0) take(running);
+      else plan.problems.set(keyOf(resource), error.fact);
     }
   }
   return plan;
+}
+
+function partsIn({ partsOf, parts }: Plan, resource: Resource): PartConfig[] {
+  return (partsOf.get(keyOf(resource)) ?? []).flatMap((key) => parts.get(key) ?? []);
 }
 
 function partsFrom(resource: Resource, identity: RouterIdentity, keys: KeyRing): PartConfig[] {

@@ -3,11 +3,10 @@
  * What they must be to one another is judged when they are applied.
  */
 import { isIP } from 'node:net';
-import type { ErrorFact } from '../errors.ts';
 import type { JsonObject } from '../store/documents.ts';
 import { type KindDefinition, kinds, metadataFields, ownAnnotations, refusedKinds } from './kinds.ts';
 import { parseDocuments, type RawDocument } from './parse.ts';
-import { DocumentsError } from './problems.ts';
+import { Problems } from './problems.ts';
 import {
   type IncomingDocument,
   type Kind,
@@ -42,12 +41,12 @@ export function readReferences(sources: Source[]): Reference[] {
 
 function readAll<T extends Reference & Pick<RawDocument, 'place'>>(
   sources: Source[],
-  read: (raw: RawDocument, problems: ErrorFact[]) => T | undefined,
+  read: (raw: RawDocument, problems: Problems) => T | undefined,
 ): T[] {
-  const problems: ErrorFact[] = [];
+  const problems = new Problems();
   const raws = sources.flatMap((source) => {
     const parsed = parseDocuments(source);
-    problems.push(...parsed.problems);
+    for (const problem of parsed.problems) problems.add(() => problem);
     return parsed.documents;
   });
   const documents = raws.flatMap((raw) => read(raw, problems) ?? []);
@@ -55,16 +54,18 @@ function readAll<T extends Reference & Pick<RawDocument, 'place'>>(
   for (const document of documents) {
     const first = seen.get(keyOf(document));
     if (first) {
-      const where = `${document.place([])} and ${first.place([])}`;
-      problems.push({ code: 'duplicate', message: `${document.kind} "${document.name}" is given twice (${where})` });
+      problems.add(() => {
+        const where = `${document.place([])} and ${first.place([])}`;
+        return { code: 'duplicate', message: `${document.kind} "${document.name}" is given twice (${where})` };
+      });
     }
     seen.set(keyOf(document), document);
   }
-  if (problems.length === 0 && documents.length === 0) {
+  if (problems.count === 0 && documents.length === 0) {
     const names = sources.map((source) => source.name).join(', ');
-    problems.push({ code: 'no-documents', message: `there is no document in it (${names})` });
+    problems.add(() => ({ code: 'no-documents', message: `there is no document in it (${names})` }));
   }
-  if (problems.length) throw new DocumentsError(problems);
+  problems.raise();
   return documents;
 }
 
@@ -74,11 +75,11 @@ interface Head {
   metadata: JsonObject;
 }
 
-function readHead({ value, place }: RawDocument, problems: ErrorFact[]): Head | undefined {
+function readHead({ value, place }: RawDocument, problems: Problems): Head | undefined {
   const { apiVersion, kind, metadata = null } = value;
   const named = isObject(metadata) && typeof metadata.name === 'string' ? ` "${metadata.name}"` : '';
   const problem = (code: string, path: Path, message: string, hint?: string) =>
-    problems.push({ code, message: `${message} (${place(path)})`, ...(hint ? { hint } : {}) });
+    problems.add(() => ({ code, message: `${message} (${place(path)})`, ...(hint ? { hint } : {}) }));
 
   if (typeof kind !== 'string' || typeof apiVersion !== 'string') {
     const missing = ['apiVersion', 'kind'].filter((field) => typeof value[field] !== 'string').join(' and ');
@@ -101,28 +102,28 @@ function readHead({ value, place }: RawDocument, problems: ErrorFact[]): Head | 
     problem('unknown-version', ['apiVersion'], `${kind}${named}: unknown apiVersion "${apiVersion}"`, hint);
     return undefined;
   }
-  const before = problems.length;
+  const before = problems.count;
   const read = readObject(metadata, metadataFields, ['metadata'], (path, complaint) =>
     problem('invalid-document', path, `${kind}${named}: ${pathText(path)}: ${complaint}`),
   );
-  if (problems.length > before) return undefined;
+  if (problems.count > before) return undefined;
   return { definition: known, name: read.name as string, metadata: read };
 }
 
-function readDocument(raw: RawDocument, problems: ErrorFact[]): ReadDocument | undefined {
+function readDocument(raw: RawDocument, problems: Problems): ReadDocument | undefined {
   const head = readHead(raw, problems);
   if (!head) return undefined;
   const { definition, name, metadata } = head;
-  const before = problems.length;
+  const before = problems.count;
   const report = (path: Path, complaint: string) =>
-    problems.push({
+    problems.add(() => ({
       code: 'invalid-document',
       message: `${definition.kind} "${name}": ${pathText(path)}: ${complaint} (${raw.place(path)})`,
-    });
+    }));
   const spec = readBody(raw.value, definition, report);
   // A rule may rely on what the fields have been found to be.
-  if (problems.length === before) judge(definition.kind, spec, metadata, report);
-  if (problems.length > before) return undefined;
+  if (problems.count === before) judge(definition.kind, spec, metadata, report);
+  if (problems.count > before) return undefined;
   return {
     kind: definition.kind,
     name,

@@ -3,10 +3,10 @@
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { DeviceRights, Mail, MailOutcome, PartState, Traffic } from '../router/protocol.ts';
+import type { DeviceRights, Mail, MailOutcome, Measurement, PartState } from '../router/protocol.ts';
 import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
-import { Router, type RouterHandlers, type RouterPort } from './router.ts';
+import { nothingMeasured, Router, type RouterHandlers, type RouterPort } from './router.ts';
 
 /** How long the streams of a router get to end when another takes its place. */
 const replaceMs = 1_000;
@@ -88,8 +88,8 @@ export class Reconciler {
   }
 
   /** What the parts carry; nothing is carried where no router runs. */
-  async measure(): Promise<Traffic[]> {
-    return (await this.#router?.measure()) ?? [];
+  async measure(): Promise<Measurement> {
+    return (await this.#router?.measure()) ?? nothingMeasured;
   }
 
   /** For good: nothing is started any more. */

@@ -8,6 +8,7 @@ import type {
   DeviceRights,
   Mail,
   MailOutcome,
+  Measurement,
   NetworkChange,
   PartConfig,
   PartKind,
@@ -15,7 +16,6 @@ import type {
   RouterEvent,
   RouterIdentity,
   RouterRequest,
-  Traffic,
 } from '../router/protocol.ts';
 
 /**
@@ -62,11 +62,14 @@ export interface RouterHandlers {
   onFailure(error: SkiffError): void;
 }
 
+/** Where no router runs. */
+export const nothingMeasured: Measurement = { parts: [], router: null };
+
 /** One router from its start to its end. */
 export class Router {
   readonly #port: RouterPort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
-  readonly #measuring = new Map<number, PromiseWithResolvers<Traffic[]>>();
+  readonly #measuring = new Map<number, PromiseWithResolvers<Measurement>>();
   readonly #sending = new Map<number, PromiseWithResolvers<MailOutcome>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
@@ -100,10 +103,10 @@ export class Router {
     this.#port.post({ type: 'privileges', put, remove });
   }
 
-  /** What each part carries; never settles while the thread hangs. */
-  measure(): Promise<Traffic[]> {
+  /** What each part carries, and how the thread is doing; never settles while it hangs. */
+  measure(): Promise<Measurement> {
     const seq = ++this.#seq;
-    const answer = Promise.withResolvers<Traffic[]>();
+    const answer = Promise.withResolvers<Measurement>();
     this.#measuring.set(seq, answer);
     this.#port.post({ type: 'measure', seq });
     return answer.promise;
@@ -146,7 +149,7 @@ export class Router {
         if (!this.#stopping) handlers.onNetwork(event);
         break;
       case 'traffic':
-        this.#measuring.get(event.seq)?.resolve(event.parts);
+        this.#measuring.get(event.seq)?.resolve({ parts: event.parts, router: event.router });
         this.#measuring.delete(event.seq);
         break;
       case 'mail':
@@ -173,7 +176,7 @@ export class Router {
     this.#stopped.resolve();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const answer of this.#measuring.values()) answer.resolve([]);
+    for (const answer of this.#measuring.values()) answer.resolve(nothingMeasured);
     this.#measuring.clear();
     for (const answer of this.#sending.values()) answer.resolve('modified');
     this.#sending.clear();

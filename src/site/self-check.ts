@@ -13,6 +13,12 @@ const patienceMs = 5_000;
 export async function selfCheck(site: Site, store: Store): Promise<number> {
   store.documents.count();
   const started = performance.now();
+  await answered(site.measure());
+  return performance.now() - started;
+}
+
+/** What the router thread answers, if it does. */
+export async function answered<T>(answer: Promise<T>): Promise<T> {
   const overdue = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     const message = `the router thread does not answer within ${patienceMs / 1_000} s`;
@@ -21,9 +27,8 @@ export async function selfCheck(site: Site, store: Store): Promise<number> {
     );
   }, patienceMs);
   try {
-    await Promise.race([site.traffic(), overdue.promise]);
+    return await Promise.race([answer, overdue.promise]);
   } finally {
     clearTimeout(timer);
   }
-  return performance.now() - started;
 }

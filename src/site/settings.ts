@@ -4,30 +4,22 @@
  */
 import type { HealthCheckConfig } from '../router/protocol.ts';
 import type { JsonObject } from '../store/documents.ts';
+import { parseDuration } from './duration.ts';
 import type { Check } from './schema.ts';
 
 export type Settings = Record<string, string>;
 
-const units: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** `10s`, `500ms`, `1m30s` in milliseconds; undefined for what is no duration. */
-function readDuration(text: string): number | undefined {
-  if (!/^(\d{1,9}(ms|s|m|h))+$/.test(text)) return undefined;
-  const parts = text.matchAll(/(\d+)(ms|s|m|h)/g);
-  return [...parts].reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit] as number), 0);
-}
-
 const duration =
   (lowest: string, highest: string): Check<string> =>
   (text) => {
-    const value = readDuration(text);
+    const value = parseDuration(text);
     return value !== undefined && value >= milliseconds(lowest) && value <= milliseconds(highest)
       ? undefined
       : `must be a duration from ${lowest} to ${highest}, such as ${lowest}`;
   };
 
 function milliseconds(text: string): number {
-  return readDuration(text) ?? 0;
+  return parseDuration(text) ?? 0;
 }
 
 const number: Check<string> = (text) =>

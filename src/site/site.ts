@@ -10,10 +10,10 @@ import type {
   DeviceRights,
   Mail,
   MailOutcome,
+  Measurement,
   PartState,
   RouterIdentity,
   TlsMaterial,
-  Traffic,
 } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
@@ -24,6 +24,7 @@ import { type Change, Documents } from './documents.ts';
 import { type FleetDoor, Grants } from './grants.ts';
 import { type IssuedFact, IssuedToOthers } from './issued.ts';
 import { type Admission, type Entrance, type Guest, type LinkRequest, Links, linksTo, type Step } from './links.ts';
+import { type Observation, observationOf } from './observation.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
 import { Reconciler } from './reconciler.ts';
@@ -102,7 +103,7 @@ export class Site {
   #resources: Resource[] = [];
   #plan: Plan = nothing;
   #fleet: FleetHooks = noFleet;
-  #measuring: Promise<Traffic[]> | null = null;
+  #measuring: Promise<Measurement> | null = null;
 
   constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
@@ -327,8 +328,8 @@ export class Site {
     });
   }
 
-  /** What each document's part carries. All who ask at a time get one answer. */
-  traffic(): Promise<Traffic[]> {
+  /** What each part carries, and how the router thread is. All who ask at a time get one answer. */
+  measure(): Promise<Measurement> {
     this.#measuring ??= this.#reconciler.measure().finally(() => {
       this.#measuring = null;
     });
@@ -353,6 +354,11 @@ export class Site {
   /** Sends a message into the network, and hands back what becomes of it. */
   sendMail(to: string, subject: string, body: string): Promise<MailOutcome> {
     return this.#reconciler.sendMail(to, subject, body);
+  }
+
+  /** Everything that metrics tell of. */
+  async observe(): Promise<Observation> {
+    return observationOf(this.facts, this.#view(), await this.measure());
   }
 
   /** Hands back the way to end it. */
@@ -399,7 +405,7 @@ export class Site {
   }
 
   async #takeUp(): Promise<void> {
-    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#issued);
+    this.#plan = makePlan(this.#resources, this.documents.siteId, this.#version, this.#issued, this.#plan);
     this.#statuses.retain(this.#resources);
     this.#refresh(this.#resources);
     await this.#reconciler.update(this.#plan);

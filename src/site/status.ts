@@ -108,11 +108,19 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
     case 'Link':
       return judgeLink(resource, view);
     case 'Listener':
-      return judgeListener(stateOf<ListenerState>(resource, view));
+      return withCertificate(judgeListener(stateOf<ListenerState>(resource, view)), resource, view);
     case 'MultiKeyListener':
-      return judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view));
+      return withCertificate(
+        judgeMultiKeyListener(resource, stateOf<MultiKeyListenerState>(resource, view)),
+        resource,
+        view,
+      );
     case 'Connector':
-      return judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network);
+      return withCertificate(
+        judgeConnector(resource, stateOf<ConnectorState>(resource, view), view.network),
+        resource,
+        view,
+      );
     case 'Certificate':
       return judgeCertificate(resource, view);
     case 'AccessGrant':
@@ -143,9 +151,13 @@ function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   );
   const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
   const network = view.network.sites;
-  const defaultIssuer = site.spec.defaultIssuer ?? siteCa;
+  const { defaultIssuer = siteCa, linkAccess = 'none' } = site.spec;
   const details = { endpoints, defaultIssuer, sitesInNetwork: network.length, network };
-  return { findings: [met('Configured'), running], details };
+  const findings = [met('Configured'), running];
+  if (linkAccess === 'none') return { findings, details };
+  const reachable = endpoints.some(({ name }) => name !== 'normal');
+  findings.push(reachable ? met('Resolved') : pending('Resolved'));
+  return { findings, required: [...requiredConditions.Site, 'Resolved'], details };
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
@@ -219,20 +231,30 @@ export interface Endpoint extends JsonObject {
   group: string;
 }
 
+function withCertificate(judgement: Judgement, resource: Resource, view: View): Judgement {
+  return { ...judgement, details: { ...judgement.details, ...certificateOf(resource, view) } };
+}
+
 /** How long the certificate is good that a part shows to the other side. */
 function certificateOf(resource: Resource, view: View): JsonObject {
-  const [part] = (view.plan.partsOf.get(keyOf(resource)) ?? []).map((key) => view.plan.parts.get(key));
-  const shown = part && 'tls' in part ? part.tls?.certificate : undefined;
+  const shown = certificateShown(resource, view);
   return shown === undefined ? {} : { certificate: lifetimeOf(shown, view) };
+}
+
+/** In PEM; of a Certificate what was issued for it. */
+export function certificateShown(resource: Resource, { plan, issued }: View): string | undefined {
+  if (resource.kind === 'Certificate') return issued.certificate(resource.name);
+  const [part] = (plan.partsOf.get(keyOf(resource)) ?? []).map((key) => plan.parts.get(key));
+  return part && 'tls' in part ? part.tls?.certificate : undefined;
 }
 
 function lifetimeOf(certificate: string, { now }: View): JsonObject {
   return { expiration: timestamp(expirationOf(certificate)), daysLeft: daysLeft(certificate, now) };
 }
 
-function judgeCertificate({ name }: Resource<'Certificate'>, view: View): Judgement {
-  const problem = view.issued.problem(name);
-  const certificate = view.issued.certificate(name);
+function judgeCertificate(document: Resource<'Certificate'>, view: View): Judgement {
+  const problem = view.issued.problem(document.name);
+  const certificate = certificateShown(document, view);
   if (problem) return { findings: [failed('Issued', problem.message)], details: { error: plain(problem) } };
   if (certificate === undefined) return { findings: [pending('Issued')], details: {} };
   return { findings: [met('Issued')], details: lifetimeOf(certificate, view) };

@@ -2,6 +2,7 @@
  * The CAs of a site, with their keys. One of a name issues; those that it took the place of are still believed.
  */
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredAuthority {
   /** SHA-256 of the certificate, hexadecimal. */
@@ -22,14 +23,18 @@ export interface StoredAuthority {
 const columns =
   'fingerprint, name, certificate, key, cross_certificate AS crossCertificate, created_at AS createdAt, retired_at AS retiredAt';
 
+const place = ({ fingerprint }: StoredAuthority) => `authorities.key/${fingerprint}`;
+
 export class AuthorityRepository {
+  readonly #vault: Vault;
   readonly #named;
   readonly #all;
   readonly #put;
   readonly #retire;
   readonly #remove;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#named = db.prepare<[string], StoredAuthority>(
       `SELECT ${columns} FROM authorities WHERE name = ? ORDER BY retired_at IS NOT NULL, created_at DESC`,
     );
@@ -46,15 +51,15 @@ export class AuthorityRepository {
 
   /** The one that issues, then those before it, the latest first. */
   named(name: string): StoredAuthority[] {
-    return this.#named.all(name);
+    return this.#named.all(name).map((row) => this.#opened(row));
   }
 
   all(): StoredAuthority[] {
-    return this.#all.all();
+    return this.#all.all().map((row) => this.#opened(row));
   }
 
   put(authority: StoredAuthority): void {
-    this.#put.run(authority);
+    this.#put.run({ ...authority, key: this.#vault.seal(authority.key, place(authority)) });
   }
 
   retire(name: string, at: number): void {
@@ -63,5 +68,9 @@ export class AuthorityRepository {
 
   remove(fingerprint: string): void {
     this.#remove.run(fingerprint);
+  }
+
+  #opened(row: StoredAuthority): StoredAuthority {
+    return { ...row, key: this.#vault.open(row.key, place(row)) };
   }
 }

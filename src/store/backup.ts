@@ -18,7 +18,8 @@ import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { migrate } from './migrations.ts';
-import { isDamaged, openSqlite, type Sqlite } from './sqlite.ts';
+import { isDamaged, openCopy, openSqlite, type Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 /** Copies under way; what a crash leaves of them is nobody's. */
 const temporary = /^skiff\.db\.(backup|restore)-[0-9a-f]+(-wal|-shm|-journal)?$/;
@@ -33,16 +34,29 @@ export function removeLeftCopies(directory: string): void {
   for (const name of readdirSync(directory)) if (temporary.test(name)) rmSync(join(directory, name));
 }
 
-/** The database as it is at one moment, while others go on to change it. */
-export async function copyOf(db: Sqlite, file: string): Promise<Buffer> {
+/**
+ * The database as it is at one moment, while others go on to change it. What is sealed in it is open, for it is to be
+ * encrypted as a whole: the file on the way is not.
+ */
+export async function copyOf(db: Sqlite, file: string, vault: Vault): Promise<Buffer> {
   const copy = `${file}.backup-${randomBytes(8).toString('hex')}`;
   // Made here first, so that it never is for other eyes than the user's.
   writeFileSync(copy, '', { mode: 0o600 });
   try {
     await db.backup(copy);
-    return readFileSync(copy);
+    return opened(readFileSync(copy), vault);
   } finally {
     for (const suffix of ['', '-wal', '-shm', '-journal']) rmSync(copy + suffix, { force: true });
+  }
+}
+
+function opened(sealed: Buffer, vault: Vault): Buffer {
+  const db = openCopy(sealed);
+  try {
+    db.transaction(() => vault.openAll(db))();
+    return db.serialize();
+  } finally {
+    db.close();
   }
 }
 
@@ -54,11 +68,11 @@ export interface Restored {
 }
 
 /** Puts `database` in the place of `file`, whose directory the caller holds. At every moment one of the two is there. */
-export function restore(file: string, database: Buffer): Restored {
+export function restore(file: string, database: Buffer, vault: Vault): Restored {
   const next = `${file}.restore-${randomBytes(8).toString('hex')}`;
   try {
-    writeFileSync(next, database, { mode: 0o600 });
-    const kept = prepare(next, others(file));
+    const { kept, sealed } = prepare(database, others(file), vault);
+    writeFileSync(next, sealed, { mode: 0o600 });
     sync(next);
     const aside = existsSync(file) ? setAside(file) : null;
     renameSync(next, file);
@@ -70,18 +84,18 @@ export function restore(file: string, database: Buffer): Restored {
   }
 }
 
-/** Checks the copy, adds what must not be forgotten, and leaves it in one file. */
-function prepare(file: string, sources: string[]): Record<string, number> {
-  const db = openSqlite(file, 0);
+/** Checks the copy, adds what must not be forgotten, and seals it with this directory's key. */
+function prepare(database: Buffer, sources: string[], vault: Vault): { kept: Record<string, number>; sealed: Buffer } {
+  const db = openCopy(database);
   try {
-    db.pragma('journal_mode = DELETE');
     const finding = db.pragma('quick_check(1)', { simple: true });
     if (finding !== 'ok')
       throw new SkiffError('backup-unreadable', `the database in the backup is damaged: ${finding}`);
-    migrate(db);
+    migrate(db, vault);
     const kept: Record<string, number> = {};
     for (const source of sources) remember(db, source, kept);
-    return kept;
+    db.transaction(() => vault.sealAll(db))();
+    return { kept, sealed: db.serialize() };
   } finally {
     db.close();
   }

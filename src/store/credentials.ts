@@ -2,6 +2,7 @@
  * Certificates that a site has issued to itself, with their keys.
  */
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredCredentials {
   /** As `tlsCredentials` has it. */
@@ -18,12 +19,16 @@ export interface StoredCredentials {
 
 const columns = 'name, ca, certificate, key, subject, authority';
 
+const place = ({ name }: StoredCredentials) => `credentials.key/${name}`;
+
 export class CredentialsRepository {
+  readonly #vault: Vault;
   readonly #all;
   readonly #put;
   readonly #remove;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#all = db.prepare<[], StoredCredentials>(`SELECT ${columns} FROM credentials ORDER BY name`);
     this.#put = db.prepare<[StoredCredentials]>(
       `INSERT INTO credentials (${columns}) VALUES (@name, @ca, @certificate, @key, @subject, @authority)
@@ -35,11 +40,11 @@ export class CredentialsRepository {
   }
 
   all(): StoredCredentials[] {
-    return this.#all.all();
+    return this.#all.all().map((row) => ({ ...row, key: this.#vault.open(row.key, place(row)) }));
   }
 
   put(credentials: StoredCredentials): void {
-    this.#put.run(credentials);
+    this.#put.run({ ...credentials, key: this.#vault.seal(credentials.key, place(credentials)) });
   }
 
   remove(name: string): void {

@@ -3,6 +3,7 @@
  */
 import type { JsonObject } from './documents.ts';
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredDesired {
   /** The device's name. */
@@ -22,7 +23,10 @@ interface Row extends Omit<StoredDesired, 'documents'> {
   documents: string;
 }
 
+const keyPlace = 'controller.key/1';
+
 export class DesiredRepository {
+  readonly #vault: Vault;
   readonly #key;
   readonly #keepKey;
   readonly #get;
@@ -31,7 +35,8 @@ export class DesiredRepository {
   readonly #reports;
   readonly #putReport;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#key = db.prepare<[], { key: string }>('SELECT key FROM controller');
     this.#keepKey = db.prepare<[string]>('INSERT INTO controller (slot, key) VALUES (1, ?)');
     this.#get = db.prepare<[string], Row>(
@@ -52,11 +57,12 @@ export class DesiredRepository {
 
   /** PEM: the controller's private key. */
   key(): string | undefined {
-    return this.#key.get()?.key;
+    const row = this.#key.get();
+    return row && this.#vault.open(row.key, keyPlace);
   }
 
   keepKey(key: string): void {
-    this.#keepKey.run(key);
+    this.#keepKey.run(this.#vault.seal(key, keyPlace));
   }
 
   get(device: string): StoredDesired | undefined {

@@ -2,6 +2,7 @@
  * The documents of a site, as they were last accepted.
  */
 import type { Sqlite } from './sqlite.ts';
+import { secretKinds, type Vault } from './vault.ts';
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export interface JsonObject {
@@ -42,13 +43,17 @@ interface Row {
 /** By name, because a later release may have added some. */
 const columns = 'kind, name, api_version, labels, annotations, spec, origin, generation, created_at, updated_at';
 
+const place = (kind: string, name: string) => `documents.spec/${kind}/${name}`;
+
 export class DocumentRepository {
+  readonly #vault: Vault;
   readonly #all;
   readonly #count;
   readonly #put;
   readonly #remove;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#all = db.prepare<[], Row>(`SELECT ${columns} FROM documents ORDER BY kind, name`);
     this.#count = db.prepare<[], { count: number }>('SELECT count(*) AS count FROM documents');
     this.#put = db.prepare<[Row]>(
@@ -63,7 +68,7 @@ export class DocumentRepository {
   }
 
   all(): StoredDocument[] {
-    return this.#all.all().map(fromRow);
+    return this.#all.all().map((row) => fromRow(this.#opened(row)));
   }
 
   count(): number {
@@ -71,13 +76,15 @@ export class DocumentRepository {
   }
 
   put(document: StoredDocument): void {
+    const { kind, name } = document;
+    const spec = JSON.stringify(document.spec);
     this.#put.run({
-      kind: document.kind,
-      name: document.name,
+      kind,
+      name,
       api_version: document.apiVersion,
       labels: JSON.stringify(document.labels),
       annotations: JSON.stringify(document.annotations),
-      spec: JSON.stringify(document.spec),
+      spec: secretKinds.includes(kind) ? this.#vault.seal(spec, place(kind, name)) : spec,
       origin: document.origin,
       generation: document.generation,
       created_at: document.createdAt,
@@ -87,6 +94,11 @@ export class DocumentRepository {
 
   remove(kind: string, name: string): void {
     this.#remove.run(kind, name);
+  }
+
+  #opened(row: Row): Row {
+    const { kind, name, spec } = row;
+    return secretKinds.includes(kind) ? { ...row, spec: this.#vault.open(spec, place(kind, name)) } : row;
   }
 }
 

@@ -2,6 +2,7 @@
  * A device's own enrolment: its key, which hub it belongs to, and what that said last.
  */
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredEnrolment {
   /** The spec of the EnrolmentToken, as JSON. */
@@ -16,12 +17,16 @@ export interface StoredEnrolment {
   enrolledAt: number | null;
 }
 
+const [tokenPlace, keyPlace] = ['enrolment.token/1', 'enrolment.key/1'];
+
 export class EnrolmentRepository {
+  readonly #vault: Vault;
   readonly #get;
   readonly #put;
   readonly #remove;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#get = db.prepare<[], StoredEnrolment>(
       'SELECT token, key, answer, refusal, enrolled_at AS enrolledAt FROM enrolment',
     );
@@ -33,11 +38,15 @@ export class EnrolmentRepository {
   }
 
   get(): StoredEnrolment | undefined {
-    return this.#get.get();
+    const row = this.#get.get();
+    if (!row) return undefined;
+    const [token, key] = [this.#vault.open(row.token, tokenPlace), this.#vault.open(row.key, keyPlace)];
+    return { ...row, token, key };
   }
 
   put(enrolment: StoredEnrolment): void {
-    this.#put.run(enrolment);
+    const [token, key] = [this.#vault.seal(enrolment.token, tokenPlace), this.#vault.seal(enrolment.key, keyPlace)];
+    this.#put.run({ ...enrolment, token, key });
   }
 
   remove(): void {

@@ -2,6 +2,7 @@
  * What becomes of AccessGrants: who may redeem them, how often that has been done, and until when.
  */
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredGrant {
   name: string;
@@ -15,13 +16,17 @@ export interface StoredGrant {
 
 const columns = 'name, uid, code, expires_at AS expiresAt, redemptions';
 
+const place = ({ name }: StoredGrant) => `grants.code/${name}`;
+
 export class GrantRepository {
+  readonly #vault: Vault;
   readonly #all;
   readonly #put;
   readonly #count;
   readonly #remove;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#all = db.prepare<[], StoredGrant>(`SELECT ${columns} FROM grants ORDER BY name`);
     this.#put = db.prepare<[StoredGrant]>(
       `INSERT INTO grants (name, uid, code, expires_at, redemptions)
@@ -33,11 +38,11 @@ export class GrantRepository {
   }
 
   all(): StoredGrant[] {
-    return this.#all.all();
+    return this.#all.all().map((row) => ({ ...row, code: this.#vault.open(row.code, place(row)) }));
   }
 
   put(grant: StoredGrant): void {
-    this.#put.run(grant);
+    this.#put.run({ ...grant, code: this.#vault.seal(grant.code, place(grant)) });
   }
 
   /** One redemption more, or one given back (-1). */

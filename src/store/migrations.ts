@@ -4,8 +4,9 @@
  */
 import { log } from '../log.ts';
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
-const migrations: string[] = [
+const migrations: (string | ((db: Sqlite, vault: Vault) => void))[] = [
   `CREATE TABLE facts (
      name TEXT PRIMARY KEY,
      value TEXT NOT NULL
@@ -90,6 +91,9 @@ const migrations: string[] = [
      fingerprint TEXT PRIMARY KEY,
      at INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+
+  // From here on what is secret is sealed. The release before this one has to be given a backup that it made itself.
+  (db, vault) => vault.sealAll(db),
 
   `CREATE TABLE devices (
      name TEXT PRIMARY KEY,
@@ -186,16 +190,20 @@ const migrations: string[] = [
    ) STRICT, WITHOUT ROWID;`,
 ];
 
-export function migrate(db: Sqlite): void {
+/** Says whether anything was to be done. */
+export function migrate(db: Sqlite, vault: Vault): boolean {
   const version = db.pragma('user_version', { simple: true }) as number;
   if (version > migrations.length) {
     log.warn('store', 'the database was written by a newer release', { schema: version, known: migrations.length });
-    return;
+    return false;
   }
   for (let step = version; step < migrations.length; step++) {
     db.transaction(() => {
-      db.exec(migrations[step]);
+      const work = migrations[step];
+      if (typeof work === 'string') db.exec(work);
+      else work(db, vault);
       db.pragma(`user_version = ${step + 1}`);
     })();
   }
+  return version < migrations.length;
 }

@@ -3,6 +3,7 @@
  * whether it was answered.
  */
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredRedemption {
   /** SHA-256 of the token's URL and code, hexadecimal. */
@@ -13,11 +14,15 @@ export interface StoredRedemption {
   redeemedAt: number | null;
 }
 
+const place = (token: string) => `redemptions.key/${token}`;
+
 export class RedemptionRepository {
+  readonly #vault: Vault;
   readonly #get;
   readonly #put;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#get = db.prepare<[string], StoredRedemption>(
       'SELECT token, key, redeemed_at AS redeemedAt FROM redemptions WHERE token = ?',
     );
@@ -28,10 +33,11 @@ export class RedemptionRepository {
   }
 
   get(token: string): StoredRedemption | undefined {
-    return this.#get.get(token);
+    const row = this.#get.get(token);
+    return row && { ...row, key: this.#vault.open(row.key, place(token)) };
   }
 
   put(redemption: StoredRedemption): void {
-    this.#put.run(redemption);
+    this.#put.run({ ...redemption, key: this.#vault.seal(redemption.key, place(redemption.token)) });
   }
 }

@@ -2,6 +2,7 @@
  * Where the certificates in Secrets are renewed, and what is under way of that.
  */
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredRenewal {
   /** The name of the Secret. */
@@ -16,10 +17,12 @@ export interface StoredRenewal {
 }
 
 export class RenewalRepository {
+  readonly #vault: Vault;
   readonly #all;
   readonly #put;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#all = db.prepare<[], StoredRenewal>('SELECT secret, url, ca, key, previous FROM renewals ORDER BY secret');
     this.#put = db.prepare<[StoredRenewal]>(
       `INSERT INTO renewals (secret, url, ca, key, previous) VALUES (@secret, @url, @ca, @key, @previous)
@@ -29,10 +32,20 @@ export class RenewalRepository {
   }
 
   all(): StoredRenewal[] {
-    return this.#all.all();
+    return this.#all.all().map((row) => this.#both(row, (text, place) => this.#vault.open(text, place)));
   }
 
   put(renewal: StoredRenewal): void {
-    this.#put.run(renewal);
+    this.#put.run(this.#both(renewal, (text, place) => this.#vault.seal(text, place)));
+  }
+
+  /** The same with other texts for the two that are secret. */
+  #both(renewal: StoredRenewal, other: (text: string, place: string) => string): StoredRenewal {
+    const { secret, key, previous } = renewal;
+    return {
+      ...renewal,
+      key: key === null ? null : other(key, `renewals.key/${secret}`),
+      previous: previous === null ? null : other(previous, `renewals.previous/${secret}`),
+    };
   }
 }

@@ -12,6 +12,14 @@ export function openSqlite(file: string, waitMs: number): Sqlite {
   return new Database(file, { nativeBinding: loadDatabaseBinding(), timeout: waitMs });
 }
 
+/** A database in memory that begins as a copy of a file. */
+export function openCopy(file: Buffer): Sqlite {
+  const octets = Buffer.from(file);
+  // A database in memory has no write-ahead log; these two of a file's octets say whether it has one.
+  if (octets.length > 19) octets.fill(1, 18, 20);
+  return new Database(octets, { nativeBinding: loadDatabaseBinding() });
+}
+
 /** The result code of SQLite, such as `SQLITE_FULL`, or of the system, such as `EACCES`; empty for anything else. */
 export function sqliteCode(error: unknown): string {
   if (!(error instanceof Error)) return '';

@@ -1,7 +1,7 @@
 /**
  * What a site keeps on disk: `skiff.db` in its data directory, held by one process at a time.
  */
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
@@ -25,6 +25,7 @@ import { RenewalRepository } from './renewals.ts';
 import { ReplacementRepository } from './replacements.ts';
 import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
+import { type Vault, vaultIn, vaultOf } from './vault.ts';
 
 const databaseName = 'skiff.db';
 const badPrefix = `${databaseName}.bad-`;
@@ -47,24 +48,26 @@ export class Store {
   readonly replacements: ReplacementRepository;
   readonly directory: string;
   readonly #db: Sqlite;
+  readonly #vault: Vault;
   readonly #lock: DirectoryLock;
 
-  private constructor(directory: string, db: Sqlite, lock: DirectoryLock) {
+  private constructor(directory: string, { db, vault }: Opened, lock: DirectoryLock) {
     this.directory = directory;
     this.#db = db;
+    this.#vault = vault;
     this.#lock = lock;
-    this.documents = new DocumentRepository(db);
+    this.documents = new DocumentRepository(db, vault);
     this.facts = new FactRepository(db);
-    this.authorities = new AuthorityRepository(db);
-    this.credentials = new CredentialsRepository(db);
+    this.authorities = new AuthorityRepository(db, vault);
+    this.credentials = new CredentialsRepository(db, vault);
     this.issued = new IssuedRepository(db);
-    this.grants = new GrantRepository(db);
-    this.redemptions = new RedemptionRepository(db);
-    this.renewals = new RenewalRepository(db);
+    this.grants = new GrantRepository(db, vault);
+    this.redemptions = new RedemptionRepository(db, vault);
+    this.renewals = new RenewalRepository(db, vault);
     this.devices = new DeviceRepository(db);
     this.audit = new AuditRepository(db);
-    this.enrolment = new EnrolmentRepository(db);
-    this.desired = new DesiredRepository(db);
+    this.enrolment = new EnrolmentRepository(db, vault);
+    this.desired = new DesiredRepository(db, vault);
     this.orders = new OrderRepository(db);
     this.applied = new AppliedRepository(db);
     this.replacements = new ReplacementRepository(db);
@@ -103,7 +106,7 @@ export class Store {
           hint: 'Give another directory with --data, or --force to set it aside',
         });
       }
-      return restore(file, database);
+      return restore(file, database, vaultIn(directory));
     } catch (error) {
       throw storeError(error, file);
     } finally {
@@ -128,7 +131,7 @@ export class Store {
   async backup(passphrase: string, facts: BackupFacts): Promise<Buffer> {
     const file = join(this.directory, databaseName);
     try {
-      return await seal(await copyOf(this.#db, file), passphrase, facts);
+      return await seal(await copyOf(this.#db, file, this.#vault), passphrase, facts);
     } catch (error) {
       throw storeError(error, file);
     }
@@ -142,6 +145,8 @@ export class Store {
       .all();
     this.transaction(() => {
       for (const { name } of tables) this.#db.exec(`DELETE FROM "${name}"`);
+      // What comes to be is sealed as before.
+      this.#vault.sealAll(this.#db);
     });
     this.#db.exec('VACUUM');
     this.#db.pragma('wal_checkpoint(TRUNCATE)');
@@ -150,6 +155,13 @@ export class Store {
   /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */
   check(): string {
     return this.#db.pragma('quick_check(1)', { simple: true }) as string;
+  }
+
+  /** What the database takes on the disk. */
+  octets(): number {
+    const file = join(this.directory, databaseName);
+    const sizes = ['', '-wal'].map((suffix) => statSync(file + suffix, { throwIfNoEntry: false })?.size ?? 0);
+    return sizes[0] + sizes[1];
   }
 
   /** Damaged databases that were moved aside and still lie in the directory. */
@@ -173,7 +185,12 @@ function makeDirectory(directory: string): void {
   mkdirSync(directory, { mode: 0o700 });
 }
 
-function openDatabase(file: string, check: boolean): Sqlite {
+interface Opened {
+  db: Sqlite;
+  vault: Vault;
+}
+
+function openDatabase(file: string, check: boolean): Opened {
   try {
     return prepare(file, check);
   } catch (error) {
@@ -183,7 +200,7 @@ function openDatabase(file: string, check: boolean): Sqlite {
   }
 }
 
-function prepare(file: string, check: boolean): Sqlite {
+function prepare(file: string, check: boolean): Opened {
   const db = openSqlite(file, 0);
   try {
     // The copies that SQLite makes beside it (-wal, -shm) take over its mode.
@@ -192,8 +209,14 @@ function prepare(file: string, check: boolean): Sqlite {
     db.pragma('synchronous = FULL');
     db.pragma('foreign_keys = ON');
     if (check) quickCheck(db);
-    migrate(db);
-    return db;
+    // What is deleted or overwritten is not left lying in the file.
+    db.pragma('secure_delete = ON');
+    const vault = vaultOf(db, dirname(file));
+    if (migrate(db, vault)) {
+      db.exec('VACUUM');
+      db.pragma('wal_checkpoint(TRUNCATE)');
+    }
+    return { db, vault };
   } catch (error) {
     db.close();
     throw error;

@@ -2,6 +2,7 @@
  * The running parts of a router: accesses, links, listeners and connectors, each under its kind and name. A change is
  * a difference: what it does not name goes on undisturbed.
  */
+import type { Connection } from '../amqp/connection.ts';
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
@@ -35,13 +36,14 @@ export class Parts {
   readonly #changed = new Map<string, PartState>();
   #timer: NodeJS.Timeout | null = null;
 
-  /** `onNetwork` hears what becomes known of the network. */
+  /** `onNetwork` hears what becomes known of the network; `now` is the clock by which certificates end. */
   constructor(
     identity: RouterIdentity,
     report: (states: PartState[]) => void,
     onNetwork: (change: NetworkChange) => void = () => {},
+    now: () => number = Date.now,
   ) {
-    this.#router = new Router(identity);
+    this.#router = new Router(identity, now);
     this.mailbox = new Mailbox(this.#router);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
@@ -75,16 +77,18 @@ export class Parts {
   measure(): Traffic[] {
     return [...this.#parts.values()].map((part) => {
       const { kind, name } = part.config;
-      if (part instanceof Listener || part instanceof Connector) return { kind, name, ...part.traffic };
-      const { connections } = part;
-      return {
-        kind,
-        name,
-        connections: connections.length,
-        octetsIn: sum(connections.map((connection) => connection.octetsIn)),
-        octetsOut: sum(connections.map((connection) => connection.octetsOut)),
-      };
+      return { kind, name, ...part.traffic };
     });
+  }
+
+  /** What all of them have in hand at this moment. */
+  get load(): { connections: number; sessions: number; deliveries: number } {
+    const connections = connectionsOf([...this.#parts.values()]);
+    return {
+      connections: connections.length,
+      sessions: sum(connections.map(({ sessionCount }) => sessionCount)),
+      deliveries: sum(connections.map(({ deliveryCount }) => deliveryCount)),
+    };
   }
 
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
@@ -93,9 +97,7 @@ export class Parts {
     for (const part of parts) if (part instanceof Listener) part.close(false);
     const deadline = performance.now() + withinMs * DRAIN_SHARE;
     while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
-    const connections = parts.flatMap((part) =>
-      part instanceof Access || part instanceof Link ? part.connections : [],
-    );
+    const connections = connectionsOf(parts);
     this.#router.records.stop();
     this.mailbox.close();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
@@ -185,6 +187,10 @@ const DRAIN_SHARE = 0.8;
 
 function keyOf(kind: PartKind, name: string): string {
   return `${kind}/${name}`;
+}
+
+function connectionsOf(parts: Part[]): Connection[] {
+  return parts.flatMap((part) => (part instanceof Access || part instanceof Link ? part.connections : []));
 }
 
 function sum(numbers: number[]): number {

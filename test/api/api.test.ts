@@ -23,6 +23,7 @@ const others = {
   backup: async () => Buffer.from('x'),
   selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
   log: () => [],
+  reload: async () => [],
 };
 const hidden = { showSecrets: false };
 
@@ -46,7 +47,7 @@ async function served() {
   const agent = {} as Agent;
   const fleet = new Fleet({ site, store, now: Date.now, agent });
   await site.start();
-  const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', warnings: [] });
+  const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', http: null, warnings: [] });
   const server = await ApiServer.listen(socketPath(directory), { site, fleet, agent, status, ...others });
   return { directory, router, site, server, client: new ApiClient(directory) };
 }

@@ -32,7 +32,7 @@ function fileOf(...documents: object[]): string {
 async function started(
   ...args: string[]
 ): Promise<{ child: ChildProcess; ready: Record<string, unknown>; log(): string }> {
-  const child = spawn(process.execPath, [main, 'run', ...args], { env });
+  const child = spawn(process.execPath, [main, 'run', '--http', 'off', ...args], { env });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
     errors += text;
@@ -67,7 +67,7 @@ test('there is help for everything, and exit codes for what is not', () => {
     [['link', 'crate'], /unknown command "link crate"/],
     [['link'], /"link" needs a command/],
     [['run', '--dat', 'x'], /unknown option "--dat"\. Did you mean --data\?/],
-    [['run', '--http', 'off'], /unknown option "--http"/],
+    [['run', '--http', '8080'], /http is not valid: "8080"\. Use HOST:PORT/],
     [['run', '--data'], /option --data needs a value/],
     [['run', 'now'], /unexpected argument "now"/],
     [['link', 'status', 'a', 'b'], /only one argument is allowed for this command/],

@@ -1,5 +1,5 @@
 /** `site backup` and `site restore` on the executable: a running site is saved, and comes to life elsewhere. */
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -47,6 +47,18 @@ test('a hub that burnt down is itself again on another machine, and its stores f
   assert.is(await exchange(port, 'back again'), 'back again');
   await store.stop();
   await second.stop();
+
+  const copy = newDirectory();
+  copyFileSync(join(data, 'skiff.db'), join(copy, 'skiff.db'));
+  const stolen = await skiff(['get', 'secret', '--show-secrets', '--data', copy]);
+  assert.is(stolen.code, 1);
+  assert.match(
+    stolen.stderr,
+    /^error: the database is sealed, and the key is not there \(.*skiff\.key\)\. Put skiff\.key back/,
+  );
+  const started = Skiff.start({ data: copy });
+  assert.is((await started.ended).code, 1);
+  assert.match(started.errors.join(), /the database is sealed/);
 });
 
 test('without a passphrase, or with a wrong one, nothing is made', async () => {

@@ -350,6 +350,9 @@ test('a link counts what it carries, how often it came back and what went wrong 
   assert.is(up.reconnects, 1);
   assert.ok(up.octetsIn >= down.octetsIn);
   assert.match(up.lastError?.code ?? '', /^connection-/, 'what went wrong is still told');
+  const shown = (await site.cli('link', 'status', 'to-hub')).stdout;
+  assert.match(shown, /^Octets in\s*: \d{7}/m);
+  assert.match(shown, /^Last error\s*: .*\[connection-[a-z]+, transient\], 20/m);
   await site.stop();
 });
 

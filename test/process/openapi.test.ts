@@ -154,6 +154,7 @@ test('a schema that is not met is noticed', () => {
     pid: 1,
     version: '1',
     startTime: '2026-01-01T00:00:00Z',
+    http: null,
     warnings: [],
   };
   assert.equal(violations(status, Status, openapi), []);

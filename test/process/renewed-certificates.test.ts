@@ -3,10 +3,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RenderedDocument } from '../../src/site/render.ts';
 import { eventually } from '../support/eventually.ts';
-import { connector, document, listener } from '../support/network.ts';
+import { connector, document, edge, hub as hubOf, listener, newNetwork } from '../support/network.ts';
 import { verdict } from '../support/openssl.ts';
 import { Skiff } from '../support/skiff.ts';
-import { closeSockets, connect, echo, exchange, freePort, untilAccepting } from '../support/tcp.ts';
+import { closeSockets, connect, echo, exchange, freePort, say, untilAccepting } from '../support/tcp.ts';
 
 const test = suite('renewed certificates');
 
@@ -33,13 +33,6 @@ async function linked() {
   await untilAccepting(port);
   const peers = async () => ((await hub.get('RouterAccess', 'uplinks')).status as unknown as Peers).peers;
   return { hub, store, port, invite, peers, access };
-}
-
-/** Sends a line and waits for it to come back. */
-async function say(socket: Awaited<ReturnType<typeof connect>>, text: string): Promise<void> {
-  const back = new Promise<string>((resolve) => socket.once('data', (octets) => resolve(octets.toString())));
-  socket.write(text);
-  assert.is(await back, text);
 }
 
 test('a link takes up a new certificate without dropping a stream, and the old connection goes with the last', async () => {
@@ -146,6 +139,26 @@ test('a revoked certificate ends its link at once, and does not come back', asyn
   await store.apply(secret);
   await store.until('Link', 'up', 'Ready');
   await untilAccepting(port);
+});
+
+test('a link ends with its certificate, and is refused from then on with the reason', async () => {
+  const network = await newNetwork();
+  const hub = await Skiff.run({ documents: hubOf(network) });
+  const brief = network.ca.issue({ commonName: 'brief', notAfter: new Date(Date.now() + 5_000) });
+  const store = await Skiff.run({ documents: edge(network, 'brief', brief) });
+  await store.until('Link', 'to-hub', 'Ready');
+  await hub.untilLogged(
+    ({ code, message }) => code === 'certificate-expired' && message.includes('CN=brief has expired'),
+  );
+  const { status } = await store.until('Link', 'to-hub', 'Error');
+  assert.match(status.message, /certificate of CN=brief has expired/);
+  // Dialled again at once, and not in a minute.
+  await store.stop();
+  const again = await Skiff.run({ data: store.data });
+  await again.until('Link', 'to-hub', ({ status }) =>
+    /the certificate of this site has expired.*\[certificate-expired\]/.test(status.message),
+  );
+  assert.equal((await hub.get('RouterAccess', 'uplinks')).status.peers, []);
 });
 
 test.run();

@@ -1,4 +1,6 @@
 /** TLS that ends at a listener and begins at a connector, with curl, openssl and Node's HTTP/2 at either end. */
+import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
 import tls from 'node:tls';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -202,9 +204,27 @@ test('a new Secret is for new connections only', async () => {
   assert.is(shown(after), 'renewed');
   before.write('still here');
   assert.is((await read(before, 10)).toString(), 'still here');
+  const refused: string[] = [];
+  let over = false;
+  const trying = (async () => {
+    while (!over) {
+      const socket = connectTcp(port, host);
+      await once(socket, 'connect').catch((error: Error) => refused.push(error.message));
+      socket.destroy();
+    }
+  })();
   await store.delete('Secret', 'service');
-  // What nobody supplies any more is issued by the site itself.
-  await store.until('Listener', 'renewed', 'Ready');
+  // What nobody supplies any more is issued by the site itself, and until then the port stays open with what it has.
+  await eventually('its own certificate', async () => {
+    const socket = tls.connect({ host, port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const { issuer } = socket.getPeerCertificate();
+    socket.destroy();
+    return issuer.CN === 'skupper-service-ca';
+  });
+  over = true;
+  await trying;
+  assert.equal(refused, []);
   before.write('even now');
   assert.is((await read(before, 8)).toString(), 'even now');
   await store.apply(secret('service', service));

@@ -6,13 +6,16 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { evaluateInRouter } from '../support/debugger.ts';
 import { eventually, sleep } from '../support/eventually.ts';
-import { document } from '../support/network.ts';
+import { connector, document, listener } from '../support/network.ts';
 import { executable, newDirectory, Skiff, skiff } from '../support/skiff.ts';
+import { closeSockets, connect, echo, freePort, say, untilAccepting } from '../support/tcp.ts';
 
 const test = suite('system');
 const stops: (() => void)[] = [];
+const hidden = { showSecrets: false };
 
 test.after(async () => {
+  await closeSockets();
   await Skiff.stopAll();
   for (const stop of stops) stop();
 });
@@ -30,7 +33,11 @@ test('systemd takes the units, and finds little that they leave open', async () 
     console.log('SKIP the units as systemd reads them: there is no systemd-analyze');
     return;
   }
-  for (const [user, ...more] of [['false'], ['true'], ['false', '--data', '/srv/a "b" $c 100%']]) {
+  for (const [user, ...more] of [
+    ['false'],
+    ['true'],
+    ['false', '--data', '/srv/a "b" $c 100%', '--apply', '/srv/d $e'],
+  ]) {
     const { stdout } = await skiff(['system', 'install', `--user=${user}`, '--print', ...more]);
     const file = join(newDirectory(), 'skiff.service');
     writeFileSync(file, stdout);
@@ -111,6 +118,53 @@ test('a service manager hears that the site is ready, alive and ending', async (
   await eventually('signs of life', () => signs() >= 3);
   await site.stop();
   await eventually('STOPPING=1', () => heard.includes('STOPPING=1'));
+});
+
+test('a reload takes up what the files say by now, and disturbs nobody', async () => {
+  const [backend, port] = [await echo(), await freePort()];
+  const file = join(newDirectory(), 'site.json');
+  const write = (...more: object[]) =>
+    writeFileSync(
+      file,
+      JSON.stringify([
+        document('Site', 'reloads', { edge: true }),
+        connector('erp', backend.port),
+        listener('erp', port),
+        ...more,
+      ]),
+    );
+  write();
+  const site = await Skiff.run({ args: ['--apply', file] });
+  await untilAccepting(port);
+  const socket = await connect(port);
+  await say(socket, 'before');
+
+  write(connector('new', 1));
+  const { code, stdout, stderr } = await site.cli('system', 'reload');
+  assert.is(code, 0, stderr);
+  assert.is(stdout, 'Site reloads unchanged\nConnector erp unchanged\nListener erp unchanged\nConnector new added\n');
+
+  write(connector('new', 2), connector('newer', 1));
+  site.kill('SIGHUP');
+  await eventually('SIGHUP does the same', async () => (await site.api.list('Connector', hidden)).length === 3);
+
+  write(connector('bad', 100_000));
+  const refused = await site.cli('system', 'reload');
+  assert.is(refused.code, 2);
+  assert.match(refused.stderr, /Connector "bad": .*site\.json/);
+  site.kill('SIGHUP');
+  await site.untilLogged('nothing is reloaded: ');
+  write();
+  assert.is((await site.cli('system', 'reload')).code, 0);
+  assert.is((await site.api.list('Connector', hidden)).length, 3, 'nothing is taken away');
+
+  await say(socket, 'after');
+  await site.stop();
+  const bare = await Skiff.run({});
+  const nothing = await bare.cli('system', 'reload');
+  assert.is(nothing.code, 2);
+  assert.match(nothing.stderr, /started without --apply.*skiff apply -f FILE/);
+  await bare.stop();
 });
 
 test('a router thread that hangs gives no sign of life any more', async () => {

@@ -14,12 +14,14 @@ test.after.each(async () => {
   for (const parts of running.splice(0)) await parts.stop(200);
 });
 
-function start(siteName: string, mode: RouterIdentity['mode']) {
+function start(siteName: string, mode: RouterIdentity['mode'], now = Date.now) {
   const states = new Map<string, PartState>();
   const siteId = '5a17f1e1-0000-4000-8000-000000000001';
-  const parts = new Parts({ id: `${siteName}-5a17f1e1`, mode, siteId, siteName, version: '1' }, (changed) => {
+  const identity = { id: `${siteName}-5a17f1e1`, mode, siteId, siteName, version: '1' };
+  const report = (changed: PartState[]) => {
     for (const state of changed) states.set(state.name, state);
-  });
+  };
+  const parts = new Parts(identity, report, () => {}, now);
   running.push(parts);
   return { parts, link: () => states.get('up') as LinkState, access: () => states.get('ra-edge') as AccessState };
 }
@@ -29,8 +31,8 @@ const material = (commonName: string, issuer = ca, hosts: string[] = []) => ({
   ca: ca.certificate,
 });
 
-async function newHub() {
-  const hub = start('hub', 'interior');
+async function newHub(now = Date.now) {
+  const hub = start('hub', 'interior', now);
   const tls = material('hub', ca, ['127.0.0.1']);
   await hub.parts.apply([{ kind: 'access', name: 'ra-edge', role: 'edge', host: '127.0.0.1', port: 0, tls }], []);
   return { ...hub, port: hub.access().port as number };
@@ -100,6 +102,44 @@ test('who is revoked is cut off, others are not', async () => {
   );
   assert.is(two.link().since, since);
   assert.match(one.link().error?.message ?? '', /has been revoked/);
+});
+
+/** A clock that is as far ahead as it is told to be. */
+function newClock() {
+  const clock = { ahead: 0, now: () => Date.now() + clock.ahead };
+  return clock;
+}
+
+/** What the certificates of these tests live, less a moment. */
+const almostALife = 365 * 24 * 60 * 60 * 1_000 - 1_500;
+
+test('a connection ends when the certificate does that it was let in with', async () => {
+  const clock = newClock();
+  const hub = await newHub(clock.now);
+  clock.ahead = almostALife;
+  const store = start('store', 'edge');
+  await store.parts.apply([linkTo(hub.port, { tls: material('store') })], []);
+  await eventually('the link', () => store.link()?.status === 'up');
+  await eventually('the end', () => store.link().status === 'refused');
+  assert.match(store.link().error?.message ?? '', /the certificate of CN=store has expired/);
+  const [{ cause }] = hub.access().refusals;
+  assert.is(cause.code, 'certificate-expired');
+  assert.is(cause.message, 'the certificate of CN=store has expired');
+  await eventually('nobody is left', () => hub.access().peers.length === 0);
+});
+
+test("a link looks for the hub's next certificate before the one it knows ends, and ends with it otherwise", async () => {
+  const hub = await newHub();
+  const clock = newClock();
+  clock.ahead = almostALife;
+  const store = start('store', 'edge', clock.now);
+  const tls = material('store');
+  await store.parts.apply([linkTo(hub.port, { tls })], []);
+  await eventually('the link', () => store.link()?.status === 'up');
+  await eventually('another look', () => store.link().facts.reconnects === 1);
+  await eventually('the end', () => store.link().error !== null);
+  assert.is(store.link().error?.code, 'certificate-expired');
+  assert.match(store.link().error?.message ?? '', /^127\.0\.0\.1:\d+: the certificate of the other end has expired/);
 });
 
 test.run();

@@ -42,7 +42,8 @@ export class FakeRouter {
     if (!this.answers) return;
     const event = this.#onEvent;
     if (request.type === 'apply') queueMicrotask(() => event({ type: 'applied', seq: request.seq }));
-    if (request.type === 'measure') queueMicrotask(() => event({ type: 'traffic', seq: request.seq, parts: [] }));
+    if (request.type === 'measure')
+      queueMicrotask(() => event({ type: 'traffic', seq: request.seq, parts: [], router: null }));
     if (request.type === 'stop') queueMicrotask(() => event({ type: 'stopped' }));
   }
 }

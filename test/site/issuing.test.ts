@@ -162,6 +162,33 @@ test('what a user supplies wins: a certificate, and a CA', async () => {
   assert.is(verdict(shown('uplinks-edge').certificate ?? '', theirs.certificate, 'sslserver'), 'OK');
 });
 
+test('what runs with a Secret that is taken away goes on with it, until it has a certificate of its own', async () => {
+  const { site, router, shown, status } = await running([
+    hubSite,
+    access('uplinks', [{ name: 'edge' }], { tlsCredentials: 'mine' }),
+    document('Listener', 'a', { host: 'localhost', port: 81, routingKey: 'a', tlsCredentials: 'mine' }),
+    secret('mine'),
+  ]);
+  assert.is(shown('uplinks-edge').certificate, certificate);
+  const seen = new Set<string>();
+  site.subscribe((event) => {
+    if (event.event === 'status' && event.kind !== 'Certificate') seen.add(event.message);
+  });
+  await site.delete([{ kind: 'Secret', name: 'mine' }], 'local');
+  for (const name of ['uplinks-edge', 'a']) assert.is.not(shown(name).certificate, certificate, name);
+  assert.equal(
+    router.applies.flatMap(({ remove }) => remove),
+    [],
+    'nothing was closed',
+  );
+  assert.not.ok(
+    [...seen].some((message) => /being issued/.test(message)),
+    [...seen].join(),
+  );
+  const { certificate: shownTo } = status('Listener', 'a') as Status & { certificate?: { daysLeft?: number } };
+  assert.ok((shownTo?.daysLeft ?? 0) > 300, 'the status of a service says how long its certificate is good');
+});
+
 test('issuers by name: of an access, of the site, of a local port', async () => {
   const { shown, status, site } = await running([
     document('Site', 'hub', { defaultIssuer: 'acme-ca' }),
@@ -205,6 +232,9 @@ test('linkAccess: default makes the RouterAccess that Skupper makes', async () =
     subjectAlternativeNames: [...hosts, '0.0.0.0', '::'],
   });
   assert.match(parsed(shown('hub-edge')).subjectAltName ?? '', /^DNS:10.0.0.5, .*DNS:0.0.0.0, DNS:::, IP Address/);
+  const resolved = () => status('Site', 'hub').conditions.find(({ type }) => type === 'Resolved')?.status;
+  assert.is(resolved(), 'False');
+  assert.is(status('Site', 'hub').status, 'Pending');
   router.say({
     kind: 'access',
     name: 'hub-edge',
@@ -214,12 +244,15 @@ test('linkAccess: default makes the RouterAccess that Skupper makes', async () =
     peers: [],
     refusals: [],
   });
+  assert.is(resolved(), 'True');
+  assert.is(status('Site', 'hub').status, 'Ready');
   assert.equal(status('RouterAccess', 'hub').endpoints, [
     { name: 'edge', host: '10.0.0.5', port: '45671', group: 'hub' },
   ]);
 
   await site.apply(read(document('Site', 'hub', {})), 'local');
   assert.is(site.get({ kind: 'RouterAccess', name: 'hub' }, hidden), undefined);
+  assert.is(resolved(), undefined);
   assert.equal(
     router.applies.at(-1)?.remove.map(({ name }) => name),
     ['hub-inter-router', 'hub-edge'],

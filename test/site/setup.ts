@@ -68,6 +68,7 @@ export const NO_FACTS: LinkFacts = {
   octetsIn: 0,
   octetsOut: 0,
   reconnects: 0,
+  downCount: 0,
   lastError: null,
   certificateExpires: null,
   certificateDaysLeft: null,

@@ -261,9 +261,9 @@ test('a link tells why it is not operational', async () => {
 test('a link tells what is known of its line', async () => {
   const { router, status } = await running(edgeSite, secret(), link('up'));
   router.say(linkState('up', { status: 'up' }));
-  assert.equal(status('Link', 'up').facts, { octetsIn: 0, octetsOut: 0, reconnects: 0 });
+  assert.equal(status('Link', 'up').facts, { octetsIn: 0, octetsOut: 0, reconnects: 0, downCount: 0 });
   const lastError = { code: 'idle-timeout', message: 'silence', class: 'transient', at: 0 } as const;
-  const facts = { roundTripMs: 12.5, octetsIn: 1, octetsOut: 2, reconnects: 3, lastError };
+  const facts = { roundTripMs: 12.5, octetsIn: 1, octetsOut: 2, reconnects: 3, downCount: 2, lastError };
   router.say(
     linkState('up', { status: 'up', facts: { ...facts, certificateExpires: 86_400_000, certificateDaysLeft: 0 } }),
   );
@@ -272,6 +272,7 @@ test('a link tells what is known of its line', async () => {
     octetsIn: 1,
     octetsOut: 2,
     reconnects: 3,
+    downCount: 2,
     lastError: { code: 'idle-timeout', message: 'silence', class: 'transient', time: '1970-01-01T00:00:00Z' },
     certificateExpirationTime: '1970-01-02T00:00:00Z',
     certificateDaysLeft: 0,

@@ -36,7 +36,7 @@ export function routerInProcess(): RouterPort {
         parts?.grant(request.put, request.remove);
         return;
       case 'measure':
-        send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [] });
+        send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [], router: null });
         return;
       case 'stop':
         void Promise.resolve(parts?.stop(request.withinMs)).then(() => send({ type: 'stopped' }));

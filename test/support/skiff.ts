@@ -138,7 +138,8 @@ export class Skiff {
     this.#namespace = namespace;
     this.api = new ApiClient(data);
     const apply = documents.length > 0 ? ['--apply', fileOf(...documents)] : [];
-    const words = ['run', '--data', data, '--log-format', 'json', ...apply, ...args];
+    const http = args.includes('--http') ? [] : ['--http', 'off'];
+    const words = ['run', '--data', data, '--log-format', 'json', ...http, ...apply, ...args];
     const plain = fromSource ? [process.execPath, main, ...words] : command(words, namespace).flat();
     const [program, ...all] = [...under, ...plain];
     const child = spawn(program, all, { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -170,6 +170,14 @@ export async function exchange(port: number, text: string, host?: string): Promi
   }
 }
 
+/** Sends a few words and waits for them to come back, from an echo. */
+export async function say(socket: Socket, text: string): Promise<void> {
+  const back = new Promise<string>((resolve) => socket.once('data', (octets) => resolve(octets.toString())));
+  socket.write(text);
+  const words = await within(`${text} comes back`, back);
+  if (words !== text) throw new Error(`${words} came back, not ${text}`);
+}
+
 /** How the connection ends: in order by both sides, or reset. */
 export function ending(socket: Socket): Promise<'end' | 'reset'> {
   const ended = new Promise<'end' | 'reset'>((resolve) => {

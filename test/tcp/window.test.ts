@@ -6,53 +6,79 @@ import { LARGEST_WINDOW, StreamWindow, WINDOW, windowGrowth } from '../../src/tc
 const test = suite('window');
 const HALF = WINDOW / 2;
 
-/** A stream that sends all it may to a far end that takes half a window in `pace` milliseconds. */
+/** A stream that sends all it may over a line, of a round trip in milliseconds and so many octets in each. */
 class Flow {
   now = 0;
   taken = 0;
   readonly window = new StreamWindow(() => this.now);
+  /** When each half window under way is taken. */
+  readonly #underWay: number[] = [];
+  /** Until when the line is busy with what was sent. */
+  #busy = 0;
 
-  /** Octets under way, after `halves` were taken. */
-  run(halves: number, pace: number): number {
+  /** Octets that may be under way, after `halves` were taken. */
+  run(halves: number, roundTrip: number, rate: number): number {
     for (let count = 0; count < halves; count++) {
-      this.#fill();
-      this.now += pace;
+      this.#fill(roundTrip, rate);
+      this.now = Math.max(this.now, this.#underWay.shift() as number);
       this.taken += HALF;
       this.window.take(this.taken);
     }
-    this.#fill();
+    this.#fill(roundTrip, rate);
     return this.window.sent - this.taken;
   }
 
-  #fill(): void {
-    while (!this.window.full) this.window.send(HALF);
+  #fill(roundTrip: number, rate: number): void {
+    while (!this.window.full) {
+      this.window.send(HALF);
+      this.#busy = Math.max(this.now, this.#busy) + HALF / rate;
+      this.#underWay.push(this.#busy + roundTrip);
+    }
   }
 }
 
+/** Octets in a millisecond. */
+const FAST = WINDOW;
+const SLOW = WINDOW / 10;
+
 test('a window begins as large as that of other routers', () => {
   const flow = new Flow();
-  assert.is(flow.run(0, 0), WINDOW);
+  assert.is(flow.run(0, 0, FAST), WINDOW);
   flow.window.close();
 });
 
-test('it grows while the far end is quick, to a limit', () => {
+test('it grows over a line that has more to carry, to a limit', () => {
   const flow = new Flow();
-  assert.is(flow.run(100, 5), LARGEST_WINDOW);
+  assert.is(flow.run(100, 40, FAST), LARGEST_WINDOW);
   assert.is(windowGrowth(), LARGEST_WINDOW - WINDOW);
   flow.window.close();
   assert.is(windowGrowth(), 0);
 });
 
-test('it stays as it is for a far end that takes its time', () => {
+test('it does not grow where octets would only wait in line', () => {
   const flow = new Flow();
-  assert.is(flow.run(100, 80), WINDOW);
+  assert.is(flow.run(100, 1, SLOW), WINDOW);
   flow.window.close();
 });
 
-test('it shrinks again when the far end has become slow', () => {
+test('it stays as it is for a far end that takes its time', () => {
   const flow = new Flow();
-  flow.run(100, 5);
-  assert.is(flow.run(20, 800), WINDOW);
+  assert.is(flow.run(100, 200, FAST), WINDOW);
+  flow.window.close();
+});
+
+test('it shrinks again when others take their part of the line', () => {
+  const flow = new Flow();
+  flow.run(100, 40, FAST);
+  assert.is(flow.run(100, 40, SLOW), WINDOW);
+  assert.is(windowGrowth(), 0);
+  flow.window.close();
+});
+
+test('it shrinks at once when the far end has become slow', () => {
+  const flow = new Flow();
+  flow.run(100, 40, FAST);
+  assert.is(flow.run(20, 40, SLOW / 200), WINDOW);
   assert.is(windowGrowth(), 0);
   flow.window.close();
 });
@@ -71,7 +97,7 @@ test('a stream that never waits needs no larger one', () => {
 
 test('all together grow by so much and no more', () => {
   const flows = Array.from({ length: 40 }, () => new Flow());
-  const sizes = flows.map((flow) => flow.run(100, 5));
+  const sizes = flows.map((flow) => flow.run(100, 40, FAST));
   assert.is(windowGrowth(), 64 * WINDOW);
   assert.is(
     sizes.reduce((sum, size) => sum + size, 0),

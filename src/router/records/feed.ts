@@ -44,15 +44,21 @@ export class Feed {
   /** With a view: the sources of which something was told. */
   readonly #shown = new Set<string>();
   readonly #subscribers = new Set<Subscriber>();
-  /** What was encoded since the last change. */
+  /** Changes in order, of each source at least the last: where an edge stands in it is all that is kept for the edge. */
+  #log: Change[] = [];
+  #changes = 0;
+  /** The number of each source's last change. */
+  readonly #latest = new Map<string, number>();
+  /** What was encoded since it last changed, by source. */
   readonly #entries = new Map<string, Buffer>();
-  /** The last message that was made. Most edges get the same. */
-  #message: { key: string; octets: Buffer } | null = null;
+  /** Messages made since the last change: most edges get the same. */
+  readonly #messages = new Map<string, FeedMessage>();
 
   constructor(collected: Collected, own: string, view: FeedView | null = null) {
     this.#collected = collected;
     this.#own = own;
     this.#view = view;
+    this.#note(collected.ids().filter((source) => view === null || this.#concerns(source)));
   }
 
   get idle(): boolean {
@@ -64,9 +70,8 @@ export class Feed {
    * sources that were told of. Those that were told `before` by another feed are told again, or withdrawn.
    */
   serve(sender: Sender, before: string[] = []): () => string[] {
-    const known = this.#collected.ids().filter((source) => this.#recordsOf(source).length > 0);
-    if (this.#view) for (const source of known) this.#shown.add(source);
-    const subscriber = new Subscriber(this, sender, [...before, ...known]);
+    this.#note(before.filter((source) => !this.#latest.has(source)));
+    const subscriber = new Subscriber(this, sender);
     this.#subscribers.add(subscriber);
     subscriber.pump();
     return () => {
@@ -75,25 +80,92 @@ export class Feed {
       subscriber.end();
       if (this.#subscribers.size > 0) return told;
       this.#entries.clear();
-      this.#shown.clear();
-      this.#message = null;
+      this.#messages.clear();
       return told;
     };
   }
 
   /** Something else is known of these sources. */
   publish(sources: Iterable<string>): void {
-    if (this.#subscribers.size === 0) return;
-    this.#message = null;
     const all = [...sources];
     for (const source of all) this.#entries.delete(source);
-    const changed = this.#view ? all.filter((source) => this.#changes(source)) : all;
+    const changed = this.#view ? all.filter((source) => this.#concerns(source)) : all;
     if (changed.length === 0) return;
-    for (const subscriber of this.#subscribers) subscriber.note(changed);
+    this.#note(changed);
+    if (this.#log.length > 2 * this.#latest.size) this.#shorten();
+    for (const subscriber of this.#subscribers) subscriber.pump();
+  }
+
+  /**
+   * What is to be told to whom knows the changes up to `told`, as much as fits a message; null: nothing. `first`: it is
+   * not said yet with what everything has been told.
+   */
+  message(told: number, first: boolean): FeedMessage | null {
+    if (told === this.#changes && !first) return null;
+    const key = `${told} ${first}`;
+    let message = this.#messages.get(key);
+    if (!message) {
+      message = this.#write(told, first);
+      this.#messages.set(key, message);
+    }
+    return message;
+  }
+
+  #note(sources: Iterable<string>): void {
+    this.#messages.clear();
+    for (const source of sources) {
+      this.#entries.delete(source);
+      this.#latest.set(source, ++this.#changes);
+      this.#log.push({ source, number: this.#changes });
+    }
+  }
+
+  #write(told: number, first: boolean): FeedMessage {
+    const entries: Buffer[] = [];
+    let octets = 0;
+    let upTo = this.#changes;
+    for (let index = this.#behind(told); index < this.#log.length; index++) {
+      const { source, number } = this.#log[index] as Change;
+      if (this.#latest.get(source) !== number) continue;
+      if (octets > MESSAGE_OCTETS) {
+        upTo = number - 1;
+        break;
+      }
+      const entry = this.#entry(source);
+      octets += entry.length;
+      entries.push(entry);
+    }
+    const complete = first && upTo === this.#changes;
+    const applicationProperties = complete ? new Map([[symbol('complete'), true]]) : null;
+    const body = Buffer.concat(entries);
+    return { octets: Buffer.concat([NO_ANNOTATIONS, writeMessage({ applicationProperties }, body)]), upTo, complete };
+  }
+
+  /** Where the changes behind a number begin in the log. */
+  #behind(number: number): number {
+    let [low, high] = [0, this.#log.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#log[middle] as Change).number <= number) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Leaves out what has changed again, and sources that are gone as everybody knows. */
+  #shorten(): void {
+    let known = this.#changes;
+    for (const { told } of this.#subscribers) known = Math.min(known, told);
+    this.#log = this.#log.filter(({ source, number }) => {
+      if (this.#latest.get(source) !== number) return false;
+      if (number > known || this.#collected.has(source)) return true;
+      this.#latest.delete(source);
+      return false;
+    });
   }
 
   /** What is known of a source, as octets. */
-  entry(source: string): Buffer {
+  #entry(source: string): Buffer {
     let entry = this.#entries.get(source);
     if (entry) return entry;
     const records = this.#recordsOf(source);
@@ -103,7 +175,7 @@ export class Feed {
   }
 
   /** Whether a source that changed is of any interest: something is to be told of it, or was. */
-  #changes(source: string): boolean {
+  #concerns(source: string): boolean {
     if (this.#recordsOf(source).length === 0) return this.#shown.delete(source);
     this.#shown.add(source);
     return true;
@@ -119,38 +191,35 @@ export class Feed {
       return source === this.#own ? [{ type, identity, ...rest }] : [];
     });
   }
+}
 
-  /** A message about these sources; `complete`: with it everything has been told. */
-  message(sources: string[], complete: boolean): Buffer {
-    const key = `${complete} ${sources.join(' ')}`;
-    if (this.#message?.key !== key) {
-      const body = Buffer.concat(sources.map((source) => this.entry(source)));
-      const applicationProperties = complete ? new Map([[symbol('complete'), true]]) : null;
-      const octets = Buffer.concat([NO_ANNOTATIONS, writeMessage({ applicationProperties }, body)]);
-      this.#message = { key, octets };
-    }
-    return this.#message.octets;
-  }
+/** Something else was known of a source from then on. */
+interface Change {
+  source: string;
+  number: number;
+}
+
+interface FeedMessage {
+  octets: Buffer;
+  /** The number of the last change it tells. */
+  upTo: number;
+  /** With it everything has been told. */
+  complete: boolean;
 }
 
 /** An edge that is fed. It takes one message at a time: what changes meanwhile is told once. */
 class Subscriber {
+  /** The number of the last change it was told. */
+  told = 0;
   readonly #feed: Feed;
   readonly #sender: Sender;
-  readonly #untold: Set<string>;
   #began = false;
   #busy = false;
   #over = false;
 
-  constructor(feed: Feed, sender: Sender, sources: string[]) {
+  constructor(feed: Feed, sender: Sender) {
     this.#feed = feed;
     this.#sender = sender;
-    this.#untold = new Set(sources);
-  }
-
-  note(sources: string[]): void {
-    for (const source of sources) this.#untold.add(source);
-    this.pump();
   }
 
   end(): void {
@@ -158,11 +227,12 @@ class Subscriber {
   }
 
   pump(): void {
-    if (this.#busy || this.#over || this.#untold.size === 0) return;
-    const sources = this.#take();
-    const complete = !this.#began && this.#untold.size === 0;
-    if (complete) this.#began = true;
-    const octets = this.#feed.message(sources, complete);
+    if (this.#busy || this.#over) return;
+    const message = this.#feed.message(this.told, !this.#began);
+    if (!message) return;
+    const { octets, upTo, complete } = message;
+    this.told = upTo;
+    this.#began ||= complete;
     this.#busy = true;
     const ignore = (): void => {};
     const delivery = this.#sender.send(false, {
@@ -177,19 +247,6 @@ class Subscriber {
       onFinished: ignore,
     });
     delivery.end(false, new Chunk(octets, 0, octets.length));
-  }
-
-  /** As much as fits a message. */
-  #take(): string[] {
-    const sources: string[] = [];
-    let octets = 0;
-    for (const source of this.#untold) {
-      if (octets > MESSAGE_OCTETS) break;
-      octets += this.#feed.entry(source).length;
-      sources.push(source);
-      this.#untold.delete(source);
-    }
-    return sources;
   }
 }
 
