@@ -129,6 +129,11 @@ export class Fleet implements FleetHooks {
     return this.#member?.facts ?? null;
   }
 
+  /** Tells the controller how this device is, now. */
+  report(): void {
+    this.#member?.report();
+  }
+
   #update(): void {
     const { site, store } = this.#options;
     if (site.facts.mode !== 'interior') return;

@@ -79,6 +79,11 @@ export class Member {
     return { heardAt: this.#reporter.heardAt, applied, trying, error: failure?.error.message ?? rolledBack };
   }
 
+  /** Tells the controller how this device is, now. */
+  report(): void {
+    this.#reporter.beatSoon(0);
+  }
+
   close(): void {
     this.#unsubscribe();
     this.#reporter.close();

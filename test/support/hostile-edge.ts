@@ -51,6 +51,8 @@ export async function closeHostileEdges(): Promise<void> {
 export class HostileEdge {
   readonly connection: Connection;
   readonly events: Recorder;
+  /** What comes by links that the hub opens: streams. */
+  readonly streams = new Inbox();
   readonly #session: Session;
   readonly #anonymous: Asked;
 
@@ -59,6 +61,10 @@ export class HostileEdge {
     this.events = events;
     this.#session = connection.openSession();
     this.#anonymous = this.#openSender(null);
+    events.attach = (session, attach) => {
+      const { source, target } = attach;
+      session.acceptReceiver(attach, { source, target }, this.streams).setCapacity(10);
+    };
     open.add(this);
   }
 
