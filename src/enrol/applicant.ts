@@ -72,11 +72,17 @@ async function applyAt(
           checkServerIdentity(hostname, certificate),
       }
     : {};
-  const { nonce } = json<NonceAnswer>(await post(new URL(noncePath, there), token.ca, '{}', options), there);
+  const first = await post(new URL(noncePath, there), token.ca, '{}', options);
+  // Too many come at once: this one is told when to come again.
+  if (first.status === 429) return outcomeOf(first, there);
+  const { nonce } = json<NonceAnswer>(first, there);
   const asked = { claim: token.id, nonce, request, identity, version, proof: '' };
   const proof = sign(null, Buffer.from(provenText(asked, derOf(request))), privateKeyOf(token.secret));
   const body = JSON.stringify({ ...asked, proof: proof.toString('base64') });
-  const response = await post(new URL(enrolmentPath, there), token.ca, body, options);
+  return outcomeOf(await post(new URL(enrolmentPath, there), token.ca, body, options), there);
+}
+
+function outcomeOf(response: Response, there: URL): Outcome {
   const retryAfter = Number(response.headers['retry-after']);
   return {
     answer: json<EnrolmentAnswer>(response, there),

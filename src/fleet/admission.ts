@@ -33,11 +33,15 @@ import type { Store } from '../store/store.ts';
 import { type Claim, type ClaimState, claimFacts } from './claims.ts';
 import type { Controller } from './controller.ts';
 import type { DesiredMessage } from './messages.ts';
+import { Pace } from './pace.ts';
 import type { Applicant, PendingReason, Registry } from './registry.ts';
 import type { Replacing } from './replacing.ts';
 
 /** Seconds between two questions of one who waits. */
 const retryAfter = 5;
+/** Devices that are let in so fast, and so many at once; a certificate takes a hub some ten milliseconds. */
+const admittedASecond = 25;
+const admittedAtOnce = 50;
 /** Of one claim; who comes when there are so many has to come again. */
 const mostPending = 1_000;
 const retryWhenFull = 600;
@@ -61,6 +65,7 @@ export class AdmissionDesk {
   readonly #options: AdmissionOptions;
   readonly #nonces: Nonces;
   readonly #failures: Guesses;
+  readonly #pace = new Pace(admittedASecond, admittedAtOnce);
   /** One after the other: two must not take the last place of a claim. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -72,7 +77,10 @@ export class AdmissionDesk {
 
   /** null: it is not about enrolment. */
   async answer(request: EnrolRequest): Promise<EnrolAnswer | null> {
-    if (request.path === noncePath) return answerJson(200, this.#nonce());
+    if (request.path === noncePath) {
+      const wait = this.#pace.wait();
+      return wait > 0 ? full('Very many devices come at once', wait) : answerJson(200, this.#nonce());
+    }
     if (request.path !== enrolmentPath) return null;
     try {
       return await this.#enrol(readEnrolmentRequest(request.body ?? ''), request.address);

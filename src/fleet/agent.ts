@@ -311,7 +311,7 @@ export class Agent {
   #again(error: ErrorFact | null, { first, last }: typeof waiting, leastSeconds: number | null = null): void {
     this.#set(this.#state, error);
     const longest = Math.min(last, first * 2 ** Math.min(this.#attempts - 1, 12));
-    const delay = Math.max(longest * (0.2 + 0.8 * Math.random()), (leastSeconds ?? 0) * 500);
+    const delay = Math.max(longest * (0.2 + 0.8 * Math.random()), (leastSeconds ?? 0) * 1_000);
     this.#nextAt = this.#options.now() + delay;
     this.#soon(delay);
   }

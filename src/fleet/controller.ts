@@ -185,7 +185,7 @@ export class Controller {
   }
 
   newsOf(name: string): DeviceNews {
-    const desired = this.stored(name);
+    const desired = this.#options.store.desired.head(name);
     const heard = this.#heard.get(name);
     const { report } = heard ?? {};
     const problem = desired?.problem ?? null;
@@ -317,7 +317,7 @@ export class Controller {
       ...(report?.bad ?? []).map(({ generation }) => generation),
     ];
     const highest = Math.max(...known);
-    return highest > (this.stored(name)?.generation ?? 0) ? highest + 1 : 0;
+    return highest > (this.#options.store.desired.head(name)?.generation ?? 0) ? highest + 1 : 0;
   }
 
   #onMail({ subject, body, from }: Mail): void {
@@ -382,15 +382,10 @@ export class Controller {
     const report = this.#heard.get(device.name)?.report;
     if (!report) return;
     if (this.#leastGeneration(device.name) > 0) this.#options.store.transaction(() => this.#render(device));
-    const desired = this.stored(device.name);
-    if (!desired || desired.generation === 0) return;
-    const { generation } = desired;
-    if (
-      [report.applied, report.trying].includes(generation) ||
-      report.bad.some((each) => each.generation === generation)
-    )
-      return;
-    this.#send(device, 'desired', this.#signed(device, desired));
+    const { generation = 0 } = this.#options.store.desired.head(device.name) ?? {};
+    const known = [report.applied, report.trying, ...report.bad.map((each) => each.generation)].includes(generation);
+    const desired = known || generation === 0 ? undefined : this.stored(device.name);
+    if (desired) this.#send(device, 'desired', this.#signed(device, desired));
   }
 
   #signed({ name, siteId }: StoredDevice, { generation, documents }: StoredDesired): DesiredMessage {

@@ -27,6 +27,9 @@ const HANDSHAKE_TIMEOUT = 20_000;
 /** Refusals kept in the state, one for each cause and host. */
 const MAX_REFUSALS = 20;
 
+/** Up to here each change is told at once; beyond, a state of so many peers no more often than so many milliseconds. */
+const FEW_PEERS = 100;
+
 interface Live {
   connection: Connection;
   /** Of the client's certificate. */
@@ -53,6 +56,8 @@ export class Access {
   /** Of the connections that are gone. */
   readonly #carried = { octetsIn: 0, octetsOut: 0 };
   #closed = false;
+  #telling: NodeJS.Timeout | null = null;
+  #toldAt = 0;
 
   constructor(config: AccessConfig, router: Router, ids: ContainerIds, report: (state: AccessState) => void) {
     this.config = config;
@@ -131,6 +136,7 @@ export class Access {
     this.#closed = true;
     this.#record?.end();
     if (this.#retry) clearTimeout(this.#retry);
+    if (this.#telling) clearTimeout(this.#telling);
     this.#acceptor?.close();
     for (const { connection } of this.#live.values()) {
       connection.close(new AmqpError(Condition.connectionForced, 'the access is closed'));
@@ -308,8 +314,22 @@ export class Access {
     return count === 0;
   }
 
+  /** Tells what has changed; with very many peers, at a pace at which all of it can be told each time. */
   #changed(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#telling) return;
+    const due = this.#toldAt + (this.#live.size > FEW_PEERS ? this.#live.size : 0) - performance.now();
+    if (due <= 0) {
+      this.#tell();
+      return;
+    }
+    this.#telling = setTimeout(() => {
+      this.#telling = null;
+      this.#tell();
+    }, due);
+  }
+
+  #tell(): void {
+    this.#toldAt = performance.now();
     const peers = [...this.#live].flatMap(([peer, { state }]) => {
       if (!state) return [];
       return peer.guard ? [{ ...state, denials: peer.guard.entry.denials }] : [state];

@@ -3,7 +3,7 @@
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { DeviceRights, Mail, MailOutcome, Measurement, PartState } from '../router/protocol.ts';
+import type { DeviceRights, Mail, MailOutcome, Measurement, PartState, PeerState } from '../router/protocol.ts';
 import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { nothingMeasured, Router, type RouterHandlers, type RouterPort } from './router.ts';
@@ -16,6 +16,7 @@ export class Reconciler {
   readonly #handlers: Omit<RouterHandlers, 'onMail'>;
   readonly states = new Map<PartKey, PartState>();
   readonly network = new Network();
+  #peersOf: ReadonlyMap<string, PeerState> | null = null;
   #router: Router | null = null;
   #wanted: Plan = nothing;
   #current: Plan = nothing;
@@ -52,16 +53,20 @@ export class Reconciler {
 
   /** Whether a router of this id is linked at one of the accesses. */
   hasPeer(id: string): boolean {
-    return [...this.states.values()].some(
-      (state) => state.kind === 'access' && state.peers.some((peer) => peer.id === id),
-    );
+    return this.#peers().has(id);
   }
 
   /** What a device of the fleet is refused here: `send ADDRESS` and `receive ADDRESS`. */
   denialsOf(id: string): string[] {
-    const peers = [...this.states.values()].flatMap((state) => (state.kind === 'access' ? state.peers : []));
-    const denials = peers.flatMap((peer) => (peer.id === id ? (peer.denials ?? []) : []));
-    return denials.map(({ action, address }) => `${action} ${address}`);
+    return (this.#peers().get(id)?.denials ?? []).map(({ action, address }) => `${action} ${address}`);
+  }
+
+  /** Who is linked here, by their ids. There may be thousands, so it is put together once for a state. */
+  #peers(): ReadonlyMap<string, PeerState> {
+    if (this.#peersOf !== null) return this.#peersOf;
+    const accesses = [...this.states.values()].flatMap((state) => (state.kind === 'access' ? [state] : []));
+    this.#peersOf = new Map(accesses.flatMap(({ peers }) => peers.map((peer) => [peer.id, peer] as const)));
+    return this.#peersOf;
   }
 
   /** What devices of the fleet may do, and those that may do nothing any more. */
@@ -117,6 +122,7 @@ export class Reconciler {
     if (!isDeepStrictEqual(plan.identity, this.#current.identity)) {
       await this.#stopRouter(replaceMs);
       this.states.clear();
+      this.#peersOf = null;
       this.network.clear();
       before = nothing.parts;
       if (plan.identity && !this.#closed) {
@@ -131,6 +137,7 @@ export class Reconciler {
     const remove = [...before].filter(([key]) => !plan.parts.has(key));
     // What was said of a part that changes is true of it no longer.
     for (const [key] of [...put, ...remove]) this.states.delete(key);
+    this.#peersOf = null;
     const gone = remove.map(([, { kind, name }]) => ({ kind, name }));
     const parts = put.map(([, part]) => part);
     await this.#router?.apply(parts, gone);
@@ -142,6 +149,7 @@ export class Reconciler {
         // A state may still be under way from a part that was just taken away.
         const known = states.filter((state) => this.#wanted.parts.has(partKey(state)));
         for (const state of known) this.states.set(partKey(state), state);
+        this.#peersOf = null;
         this.#handlers.onStates(known);
       },
       onNetwork: (change) => {

@@ -226,15 +226,15 @@ export class Site {
   }
 
   list(kind: Kind, options: RenderOptions): RenderedDocument[] {
-    if (judgedWhenRead.has(kind)) this.#judgeFleet();
+    if (judgedWhenRead.has(kind)) this.#judgeAll(kind);
     return this.#resources
       .filter((resource) => resource.kind === kind)
       .map((resource) => this.#render(resource, options));
   }
 
   get(reference: Reference, options: RenderOptions): RenderedDocument | undefined {
-    if (judgedWhenRead.has(reference.kind)) this.#judgeFleet();
     const resource = this.#resources.find((each) => each.name === reference.name && each.kind === reference.kind);
+    if (resource && judgedWhenRead.has(resource.kind)) this.#statuses.refresh([resource], this.#view());
     return resource && this.#render(resource, options);
   }
 
@@ -429,9 +429,9 @@ export class Site {
     );
   }
 
-  #judgeFleet(): void {
+  #judgeAll(kind: Kind): void {
     this.#statuses.refresh(
-      this.#resources.filter(({ kind }) => judgedWhenRead.has(kind)),
+      this.#resources.filter((resource) => resource.kind === kind),
       this.#view(),
     );
   }

@@ -30,6 +30,7 @@ export class DesiredRepository {
   readonly #key;
   readonly #keepKey;
   readonly #get;
+  readonly #head;
   readonly #put;
   readonly #remove;
   readonly #reports;
@@ -41,6 +42,9 @@ export class DesiredRepository {
     this.#keepKey = db.prepare<[string]>('INSERT INTO controller (slot, key) VALUES (1, ?)');
     this.#get = db.prepare<[string], Row>(
       `SELECT device, generation, documents, digest, problem, changed_at AS changedAt FROM desired WHERE device = ?`,
+    );
+    this.#head = db.prepare<[string], Omit<StoredDesired, 'documents'>>(
+      'SELECT device, generation, digest, problem, changed_at AS changedAt FROM desired WHERE device = ?',
     );
     this.#put = db.prepare<[Row]>(
       `INSERT OR REPLACE INTO desired (device, generation, documents, digest, problem, changed_at)
@@ -68,6 +72,11 @@ export class DesiredRepository {
   get(device: string): StoredDesired | undefined {
     const row = this.#get.get(device);
     return row && { ...row, documents: JSON.parse(row.documents) as JsonObject[] };
+  }
+
+  /** The same without the documents, which may be many. */
+  head(device: string): Omit<StoredDesired, 'documents'> | undefined {
+    return this.#head.get(device);
   }
 
   put(desired: StoredDesired): void {
