@@ -6,6 +6,7 @@ import type { ApiStatus } from '../api/messages.ts';
 import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
+import { ClaimForm } from '../console/claim-form.ts';
 import { pagesOf } from '../console/pages.ts';
 import { ConsoleServer, type HttpAddress } from '../console/server.ts';
 import { SkiffError } from '../errors.ts';
@@ -51,6 +52,11 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
       completion: 'file',
       help: 'the claim to enrol with, while this is no site yet',
     },
+    'claim-form': {
+      type: 'boolean',
+      default: false,
+      help: 'while this is no site yet, take a claim by a form of the status page, from who knows the number in the log',
+    },
     identity: {
       type: 'string',
       value: 'FILE',
@@ -61,7 +67,7 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
       type: 'string',
       value: 'HOST:PORT|off',
       default: '127.0.0.1:8080',
-      help: 'where metrics are served; port 0 picks one, which debug check shows',
+      help: 'where the status page and metrics are served; port 0 picks one, which debug check shows',
     },
     'log-format': {
       type: 'string',
@@ -73,9 +79,10 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
   },
   examples: [
     { for: 'a site with what a directory declares', command: 'skiff run --apply /etc/skiff' },
+    { for: 'a device whose status page is for everybody near', command: 'skiff run --http 0.0.0.0:8080' },
     { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2 --http off' },
   ],
-  async run({ data, apply, claim, identity, http, 'log-format': logFormat }) {
+  async run({ data, apply, claim, 'claim-form': claimForm, identity, http, 'log-format': logFormat }) {
     const address = readAddress(http);
     const recent = new RecentLog(recentRecords);
     setLogSink(recent.before(stderrSink(logFormat)));
@@ -87,7 +94,7 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
     const known = identity === undefined ? null : readIdentity(identity);
     const machine = { places, identity: async () => known ?? (await hardwareIdentity()) };
     const store = Store.open(directory, { command: 'run', waitMs: lockWaitMs });
-    await serve(store, { apply, documents, machine, recent, address });
+    await serve(store, { apply, documents, machine, recent, address, claimForm });
   },
 });
 
@@ -113,10 +120,11 @@ interface Serving {
   machine: Pick<AgentOptions, 'places' | 'identity'>;
   recent: RecentLog;
   address: HttpAddress | null;
+  claimForm: boolean;
 }
 
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, { apply, documents, machine, recent, address }: Serving): Promise<void> {
+async function serve(store: Store, { apply, documents, machine, recent, address, claimForm }: Serving): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -141,11 +149,16 @@ async function serve(store: Store, { apply, documents, machine, recent, address 
     const fleet = new Fleet({ site, store, now: Date.now, agent });
     if (documents.length) site.documents.apply(documents, 'local');
     const watch = new ThreadWatch();
-    const http = address && new ConsoleServer(address, pagesOf({ site, store, watch }));
+    const form = claimForm ? formOf(agent) : null;
+    const status = statusOf(site, store, () => http?.state ?? null);
+    const sources = { site, device: () => agent.facts, controller: () => fleet.membership, log: () => recent.records };
+    const clock = { version, startedAt: Date.now(), now: Date.now };
+    const page = { ...sources, ...clock, warnings: () => status().warnings };
+    const http = address && new ConsoleServer(address, pagesOf({ site, store, watch, form, status: page }));
     const reload = () => reloadFrom(apply, site);
     const context: ApiContext = {
       ...contextOf({ site, fleet, agent, reset }, store, recent),
-      status: statusOf(site, store, () => http?.state ?? null),
+      status,
       reload,
     };
     const onHangup = () => void reload().catch((error) => log.error('run', `nothing is reloaded: ${error.message}`));
@@ -169,6 +182,15 @@ async function serve(store: Store, { apply, documents, machine, recent, address 
     store.close();
     process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
   }
+}
+
+/** The form is for a device that is nobody yet. */
+function formOf(agent: Agent): ClaimForm {
+  return new ClaimForm({
+    isOpen: () => agent.takesClaims,
+    take: (claim) => void agent.take(claim),
+    now: Date.now,
+  });
 }
 
 /** Adds and changes what the files say by now; as at the start, nothing is taken away. */

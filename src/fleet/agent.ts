@@ -137,6 +137,11 @@ export class Agent {
     return { findings: [pending('Enrolled', error?.message ?? 'Asking')], details };
   }
 
+  /** Whether this is nobody yet. */
+  get takesClaims(): boolean {
+    return this.#stored?.answer == null && this.#options.site.facts.site === null;
+  }
+
   /** Takes a claim that somebody brings, such as by a form. */
   take(text: string): DeviceFacts {
     if (this.#state === 'enrolled' || this.#state === 'by-hand') {

@@ -2,10 +2,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AmqpClient, closeClients } from '../support/amqp.ts';
-import { type Enrolled, enrolByHand, readToken } from '../support/enrol.ts';
+import { edgePortOf, enrolByHand, fleetDocument, newClaim, newHub, type Stolen } from '../support/enrolment.ts';
 import { eventually } from '../support/eventually.ts';
 import { closeHostileEdges, DOWNLINK, HostileEdge } from '../support/hostile-edge.ts';
-import { connector, document, listener, normalAccess } from '../support/network.ts';
+import { connector, listener, normalAccess } from '../support/network.ts';
 import { Skiff } from '../support/skiff.ts';
 import { closeSockets, echo, freePort } from '../support/tcp.ts';
 
@@ -20,54 +20,39 @@ test.after.each(async () => {
 });
 
 /** A group whose devices use `erp`, offer a printer of their own, and whatever `more` says. */
-const group = (more: object = {}): object => ({
-  apiVersion: 'skiff/v1alpha1',
-  kind: 'DeviceGroup',
-  metadata: { name: 'stores' },
-  spec: { documents: [listener('erp', 18_090), connector('printer', 9, '{{name}}-printer')], ...more },
-});
+const group = (more: object = {}): object =>
+  fleetDocument('DeviceGroup', 'stores', {
+    documents: [listener('erp', 18_090), connector('printer', 9, '{{name}}-printer')],
+    ...more,
+  });
 
 async function newFleet() {
-  const [edgePort, clients, enrolment] = [await freePort(), await freePort(), await freePort()];
+  const clients = await freePort();
   const server = await echo();
-  const hub = await Skiff.run({
-    documents: [
-      document('Site', 'hq', {}),
-      document('RouterAccess', 'uplinks', { bindHost: '127.0.0.1', roles: [{ name: 'edge', port: edgePort }] }),
-      normalAccess(clients),
-      {
-        apiVersion: 'skiff/v1alpha1',
-        kind: 'EnrolmentService',
-        metadata: { name: 'enrolment' },
-        spec: { bindHost: '127.0.0.1', port: enrolment, hosts: ['127.0.0.1'] },
-      },
-      connector('erp', server.port),
-      connector('orders', server.port),
-      group(),
-    ],
-  });
-  const created = await hub.cli('claim', 'create', 'batch', '--group', 'stores', '--uses', '0');
-  assert.is(created.code, 0, created.stderr);
-  const enrol = (): Promise<Enrolled> => enrolByHand(readToken(created.stdout));
-  const attack = ({ credentials, id }: Enrolled) => HostileEdge.connect(edgePort, credentials, id);
-  return { hub, edgePort, clients, enrol, attack };
+  const services = [connector('erp', server.port), connector('orders', server.port)];
+  const hub = await newHub({ documents: [normalAccess(clients), ...services, group()] });
+  const claim = await newClaim(hub, 'batch', '--uses', '0');
+  const edgePort = await edgePortOf(hub);
+  const enrol = (serial: string) => enrolByHand(claim, serial);
+  const attack = ({ credentials, id }: Stolen) => HostileEdge.connect(edgePort, credentials, id);
+  return { hub, clients, enrol, attack };
 }
 
 test('it may do what its group does, and nothing else, whatever it says', async () => {
   const { hub, clients, enrol, attack } = await newFleet();
-  const [stolen, other] = [await enrol(), await enrol()];
-  const { name } = stolen.answer.device;
+  const [stolen, other] = [await enrol('A1'), await enrol('A2')];
+  const { name } = stolen;
   const client = await AmqpClient.connect(clients);
   const edge = await attack(stolen);
   const control = (id: string): string => `skiff.device.${id}`;
 
   for (const address of [
-    ...['erp', 'orders', `${other.answer.device.name}-printer`, '$management', 'qdrouter', 'skiff.fleet'],
+    ...['erp', 'orders', `${other.name}-printer`, '$management', 'qdrouter', 'skiff.fleet'],
     ...[control(other.id), 'mc/sfe.all', 'mc/anything', '_edge/anybody', '_local/$management'],
   ])
     assert.is((await edge.receiver(address)).answer, DENIED, `poses as ${address}`);
   for (const address of [
-    ...['orders', `${other.answer.device.name}-printer`, '$management', '_local/$management', 'qdrouter'],
+    ...['orders', `${other.name}-printer`, '$management', '_local/$management', 'qdrouter'],
     ...[control(other.id), control(stolen.id), `_edge/${other.id}/temp.guess`, 'sfe.AAAAA:0', 'mc/anything'],
   ]) {
     assert.is((await edge.sender(address)).answer, DENIED, `attaches to ${address}`);
@@ -82,7 +67,7 @@ test('it may do what its group does, and nothing else, whatever it says', async 
   await eventually('what the feed says', () => feed.inbox.completed.length > 0);
   const told = feed.inbox.completed.map((_, index) => feed.inbox.text(index)).join('');
   assert.not.match(told, /orders/);
-  assert.not.match(told, new RegExp(other.answer.device.name));
+  assert.not.match(told, new RegExp(other.name));
 
   assert.is((await edge.receiver(`${name}-printer`)).answer, null);
   assert.is((await edge.receiver(control(stolen.id))).answer, null);
@@ -101,7 +86,7 @@ test('it may do what its group does, and nothing else, whatever it says', async 
 
 test('what the group is given and loses takes effect while the device is linked, and a restart forgets nothing', async () => {
   const { hub, enrol, attack } = await newFleet();
-  const stolen = await enrol();
+  const stolen = await enrol('A1');
   const edge = await attack(stolen);
   assert.is((await edge.sender('orders')).answer, DENIED);
   await hub.apply(group({ uses: ['orders'], offers: ['{{name}}.*'] }));
@@ -110,7 +95,7 @@ test('what the group is given and loses takes effect while the device is linked,
   const again = await attack(stolen);
   const orders = await again.sender('orders');
   assert.is(orders.answer, null);
-  assert.is((await again.receiver(`${stolen.answer.device.name}.anything`)).answer, null);
+  assert.is((await again.receiver(`${stolen.name}.anything`)).answer, null);
 
   await again.receiver(stolen.id, { capabilities: [DOWNLINK] });
   const stream = again.stream({ to: 'orders', replyTo: `amqp:/_edge/${stolen.id}/temp.x` }, 'hello');
@@ -125,7 +110,7 @@ test('what the group is given and loses takes effect while the device is linked,
   assert.is((await later.sender('erp')).answer, null);
   assert.is((await later.sender('orders')).answer, DENIED);
 
-  assert.is((await back.cli('fleet', 'revoke', stolen.answer.device.name)).code, 0);
+  assert.is((await back.cli('fleet', 'revoke', stolen.name)).code, 0);
   await eventually('its link has ended', () => later.events.closed);
   let refusal = '';
   await attack(stolen).catch((error) => {

@@ -2,7 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { applyToHub } from '../../src/enrol/applicant.ts';
+import { newKey, requestFor } from '../../src/pki/request.ts';
+import { routerId } from '../../src/site/plan.ts';
 import type { EnrolmentTokenSpec } from '../../src/site/resources.ts';
+import type { Issued } from './certificates.ts';
 import { document } from './network.ts';
 import { newDirectory, type RunOptions, Skiff } from './skiff.ts';
 import { freePort } from './tcp.ts';
@@ -53,6 +57,30 @@ export function newDevice(claim: Claim | null, serial: string, options: RunOptio
   writeFileSync(identity, JSON.stringify({ serial }));
   const args = [...(claim ? ['--claim', claim.file] : []), '--identity', identity, ...(options.args ?? [])];
   return Skiff.run({ ...options, args });
+}
+
+/** What a device has when it has enrolled: whoever takes it apart has it, too. */
+export interface Stolen {
+  credentials: Issued;
+  name: string;
+  /** Its router id. */
+  id: string;
+}
+
+/** Enrols with a key of the test's own, as the protocol says. */
+export async function enrolByHand({ spec: token }: Claim, serial: string): Promise<Stolen> {
+  const key = await newKey();
+  const identity = { serial, uuid: null, macs: [], model: null, disks: [] };
+  const { answer } = await applyToHub({ token, request: await requestFor(key, serial), identity, version: '1' });
+  if (answer.state !== 'issued') throw new Error(`not enrolled: ${JSON.stringify(answer)}`);
+  const { ca, certificate, device } = answer;
+  return { credentials: { ca, certificate, key }, name: device.name, id: routerId(device.name, device.siteId) };
+}
+
+/** Where edges link to a hub. */
+export async function edgePortOf(hub: Skiff): Promise<number> {
+  const { spec } = await hub.get('RouterAccess', 'uplinks');
+  return (spec as { roles: { port: number }[] }).roles[0]?.port ?? 0;
 }
 
 /** Waits until a device has become a site, and is linked to its hub; its name. */
