@@ -73,6 +73,8 @@ export type SiteEvent =
 /** How long a change waits for the router to try it, so that a status read right after it tells the outcome. */
 const takeUpMs = 2_000;
 const upkeepEveryMs = 10 * 60_000;
+/** A site whose certificate ended while its line was cut is to be back soon after that is mended. */
+const renewEveryMs = 15_000;
 
 /** Kinds of which there may be thousands, and whose status changes without a word of the router. */
 const judgedWhenRead: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentClaim', 'Device', 'DeviceGroup']);
@@ -95,6 +97,7 @@ export class Site {
   readonly #issued: View['issued'];
   readonly #issuedToOthers: IssuedToOthers;
   #upkeepTimer: NodeJS.Timeout | null = null;
+  #renewalTimer: NodeJS.Timeout | null = null;
   readonly #tokens: Tokens;
   readonly #now: () => number;
   readonly #localHosts: () => string[];
@@ -168,6 +171,8 @@ export class Site {
     this.#upkeepTimer = setInterval(() => void this.upkeep(), upkeepEveryMs);
     // What keeps a site running are its sockets.
     this.#upkeepTimer.unref();
+    this.#renewalTimer = setInterval(() => void this.#renewals.renewDue(), renewEveryMs);
+    this.#renewalTimer.unref();
     void this.upkeep();
   }
 
@@ -182,6 +187,7 @@ export class Site {
   async stop(withinMs: number): Promise<void> {
     this.#tokens.close();
     if (this.#upkeepTimer) clearInterval(this.#upkeepTimer);
+    if (this.#renewalTimer) clearInterval(this.#renewalTimer);
     await Promise.all([this.#grants.close(), this.#reconciler.stop(withinMs)]);
   }
 

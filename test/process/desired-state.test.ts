@@ -1,14 +1,15 @@
 /** Desired state between a hub and devices that are linked to it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { fleetDocument, newClaim, newHub } from '../support/enrolment.ts';
 import { eventually } from '../support/eventually.ts';
-import { newClaim, newHub } from '../support/fleet.ts';
 import { InProcessSite } from '../support/in-process.ts';
 import { document, listener } from '../support/network.ts';
 import { fileOf, Skiff } from '../support/skiff.ts';
 
 const test = suite('desired-state');
 const devices: InProcessSite[] = [];
+const stores = fleetDocument('DeviceGroup', 'stores', {});
 
 test.after.each(async () => {
   for (const device of devices.splice(0)) await device.stop();
@@ -16,9 +17,10 @@ test.after.each(async () => {
 });
 
 async function newDevice(hub: Skiff, serial = 'S1'): Promise<InProcessSite> {
-  const device = new InProcessSite({ claim: await newClaim(hub), serial });
+  const device = new InProcessSite({ claim: (await newClaim(hub, 'claim')).file, serial });
   devices.push(device);
   await device.start();
+  device.enrol();
   return device;
 }
 
@@ -34,7 +36,7 @@ async function ok(hub: Skiff, ...args: string[]): Promise<string> {
 }
 
 test('documents of a group come to its devices, and what the hub shows of them is so', async () => {
-  const hub = await newHub();
+  const hub = await newHub({ documents: [stores] });
   const device = await newDevice(hub);
   await hub.until('Device', 'stores-1', asDesired);
   const said = await ok(
@@ -61,12 +63,12 @@ test('documents of a group come to its devices, and what the hub shows of them i
 });
 
 test('a device that is cut off by what it gets takes it back within a minute', async () => {
-  const hub = await newHub();
+  const hub = await newHub({ documents: [stores] });
   const device = await newDevice(hub);
   await hub.until('Device', 'stores-1', asDesired);
   const link = device.site.list('Link', { showSecrets: false })[0];
   const endpoints = [{ name: 'edge', host: '127.0.0.1', port: '1' }];
-  const wrong = document('Link', link.metadata.name, { endpoints, tlsCredentials: 'hub' });
+  const wrong = document('Link', link.metadata.name, { endpoints, tlsCredentials: 'hq' });
   await ok(hub, 'fleet', 'apply', '-f', fileOf(wrong, listener('erp', 18998)), '--group', 'stores');
   const begun = Date.now();
   await eventually('it is tried', () => device.site.get({ kind: 'Listener', name: 'erp' }, { showSecrets: false }));
@@ -76,7 +78,7 @@ test('a device that is cut off by what it gets takes it back within a minute', a
 });
 
 test('what is ordered while a device is away waits for it, and shows that it does', async () => {
-  const hub = await newHub();
+  const hub = await newHub({ documents: [stores] });
   const device = await newDevice(hub);
   await hub.until('Device', 'stores-1', asDesired);
   await device.stop();

@@ -4,12 +4,13 @@
  * SKIFF_LONG, as `npm run test:long` has it. What it took is printed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { fleetDocument, newClaim, newHub } from '../support/enrolment.ts';
 import { eventually, sleep } from '../support/eventually.ts';
-import { newClaim, newHub } from '../support/fleet.ts';
 import { newDirectory, type Shown, Skiff } from '../support/skiff.ts';
 
 const long = process.env.SKIFF_LONG !== undefined;
@@ -53,7 +54,7 @@ function untilAllAreThere(hub: Skiff): Promise<Shown[]> {
   return eventually(
     `${count} devices are there`,
     async () => {
-      await sleep(1_000);
+      await sleep(long ? 3_000 : 500);
       last = await devicesOf(hub);
       return last.filter(there).length === count ? last : null;
     },
@@ -63,16 +64,18 @@ function untilAllAreThere(hub: Skiff): Promise<Shown[]> {
 
 test('all enrol at once and all come back after the hub was killed: none is lost, none is there twice', async () => {
   const data = newDirectory();
-  let hub = await newHub([], { data });
-  const claim = await newClaim(hub, '--uses', String(count));
+  let hub = await newHub({ data, documents: [fleetDocument('DeviceGroup', 'stores', {})] });
+  const { file: claim } = await newClaim(hub, 'herd', '--uses', String(count));
   const directory = newDirectory();
   const script = join(import.meta.dirname, '../support/herd-devices.ts');
-  let begun = performance.now();
   for (let index = 0; index < processes; index++) {
     const share = count / processes;
     const words = [script, claim, directory, String(index * share), String(share)];
-    children.push(spawn(process.execPath, words, { stdio: ['pipe', 'ignore', 'inherit'] }));
+    children.push(spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'inherit'] }));
   }
+  await Promise.all(children.map(({ stdout }) => stdout && once(stdout, 'data')));
+  let begun = performance.now();
+  for (const child of children) child.stdin?.write('enrol\n');
   const first = await untilAllAreThere(hub);
   tell('enrolled, linked and heard', begun, hub);
   const serials = new Set(first.map(({ status }) => (status.identity as { serial: string }).serial));

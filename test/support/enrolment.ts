@@ -21,14 +21,18 @@ export function fleetDocument(kind: string, name: string, spec: object): object 
   return { apiVersion: 'skiff/v1alpha1', kind, metadata: { name }, spec };
 }
 
-export async function newHub({ documents = [], ...options }: RunOptions = {}, name = 'hq'): Promise<Skiff> {
+export async function newHub(
+  { documents = [], ...options }: RunOptions = {},
+  name = 'hq',
+  bindHost = '127.0.0.1',
+): Promise<Skiff> {
   const [port, enrolment] = [await freePort(), await freePort()];
   const hub = await Skiff.run({
     ...options,
     documents: [
       document('Site', name, {}),
-      document('RouterAccess', 'uplinks', { bindHost: '127.0.0.1', roles: [{ name: 'edge', port }] }),
-      fleetDocument('EnrolmentService', 'enrolment', { bindHost: '127.0.0.1', port: enrolment }),
+      document('RouterAccess', 'uplinks', { bindHost, roles: [{ name: 'edge', port }] }),
+      fleetDocument('EnrolmentService', 'enrolment', { bindHost, port: enrolment }),
       ...documents,
     ],
   });

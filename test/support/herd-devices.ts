@@ -1,6 +1,7 @@
 /**
  * Many devices in one process: `herd-devices.ts CLAIM DIRECTORY FIRST COUNT`. Each is a site with a store, an agent and
- * a router of its own. On stdin, `beat MS` has each tell its controller how it is every so often, `end` ends them all.
+ * a router of its own. On stdin, `enrol` has them all
+ * come at once, `beat MS` has each tell its controller how it is every so often, `end` ends them all.
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -22,6 +23,8 @@ process.stdout.write('started\n');
 for await (const line of createInterface({ input: process.stdin })) {
   const [verb, every] = line.split(' ');
   if (verb === 'end') break;
+  if (verb === 'enrol') for (const device of devices) device.enrol();
+  if (verb !== 'beat') continue;
   for (const device of devices) {
     // Each at a time of its own.
     setTimeout(

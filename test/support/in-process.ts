@@ -88,6 +88,10 @@ export class InProcessSite {
   async start(): Promise<void> {
     await this.site.start();
     this.fleet.start();
+  }
+
+  /** Looks for its claim, and asks to be let in. */
+  enrol(): void {
     this.agent.start();
   }
 
