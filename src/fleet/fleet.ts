@@ -25,6 +25,7 @@ import type { GroupChange } from './group-documents.ts';
 import { Member, type MemberFacts } from './member.ts';
 import { Registry } from './registry.ts';
 import { Replacing } from './replacing.ts';
+import type { Verbs } from './reporter.ts';
 import { Rights, refusedHere } from './rights.ts';
 
 export interface FleetOptions {
@@ -119,7 +120,7 @@ export class Fleet implements FleetHooks {
     if (answer === this.#belongsBy) return;
     this.#member?.close();
     this.#belongsBy = answer;
-    const options = { ...this.#options, refused: () => refusedHere(site), verbs: {} };
+    const options = { ...this.#options, refused: () => refusedHere(site), verbs: verbsOf(site) };
     this.#member = answer === null ? null : new Member(options, JSON.parse(answer) as IssuedAnswer, key);
     if (this.#member) log.info('fleet', `${site.facts.site} follows its controller`);
   }
@@ -255,6 +256,16 @@ export class Fleet implements FleetHooks {
       .filter(({ group, state }) => group === name && state === 'enrolled');
     return { findings: [met('Configured')], details: { devices: devices.length } };
   }
+}
+
+/** What a controller may order of a device. */
+function verbsOf(site: Site): Verbs {
+  return {
+    renew: async () => {
+      await site.renewNow();
+      return 'renewed';
+    },
+  };
 }
 
 function enrolled({ state, reason }: StoredDevice): Finding {

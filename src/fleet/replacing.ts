@@ -27,7 +27,7 @@ export class Replacing {
 
   /** Says that the box with this serial is to be in the place of `name`. `done`: it has it already. */
   order(name: string, serial: string): { name: string; serial: string; done: boolean } {
-    const { store, now } = this.#options;
+    const { site, store, now } = this.#options;
     const old = store.devices.get(name);
     if (old?.state !== 'enrolled') {
       throw new SkiffError('not-found', `there is no enrolled device "${name}"`, {
@@ -45,7 +45,13 @@ export class Replacing {
       store.audit.add({ at: now(), event: 'device-replacement', device: name, detail: `serial ${serial}` });
       if (here) this.take(here, old);
     });
-    if (here) this.settled(old, serial);
+    if (here) {
+      this.settled(old, serial);
+      // What stood for it while it waited; nothing else is known by that name.
+      if (site.documents.get({ kind: 'Device', name: here.name })) {
+        void site.delete([{ kind: 'Device', name: here.name }], 'local');
+      }
+    }
     return { name, serial, done: here !== undefined };
   }
 

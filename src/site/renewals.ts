@@ -77,6 +77,17 @@ export class Renewals {
     return changed;
   }
 
+  /** Renews all there is, due or not; says which could not be. */
+  async renewAll(): Promise<string[]> {
+    const plans = [...this.#kept.keys()].flatMap((secret) => {
+      const plan = this.#planFor(secret);
+      return plan ? [{ secret, plan, failures: plan.failures }] : [];
+    });
+    for (const { plan } of plans) plan.dueAt = this.#options.now();
+    await this.renewDue();
+    return plans.filter(({ plan, failures }) => plan.failures > failures).map(({ secret }) => secret);
+  }
+
   /** Renews what is due, one after the other. */
   async renewDue(): Promise<void> {
     if (this.#running) return;

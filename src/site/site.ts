@@ -184,6 +184,12 @@ export class Site {
     this.#refresh(this.#resources);
   }
 
+  /** Renews the certificates that others gave, due or not. Throws when one cannot be. */
+  async renewNow(): Promise<void> {
+    const failed = await this.#renewals.renewAll();
+    if (failed.length > 0) throw new SkiffError('not-renewed', `the certificate of ${failed.join()} was not renewed`);
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#tokens.close();
     if (this.#upkeepTimer) clearInterval(this.#upkeepTimer);

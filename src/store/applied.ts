@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from './documents.ts';
 import type { Sqlite } from './sqlite.ts';
+import type { Vault } from './vault.ts';
 
 export interface StoredApplied {
   generation: number;
@@ -23,12 +24,16 @@ interface Row extends Omit<StoredApplied, 'documents' | 'active'> {
   active: number;
 }
 
+const place = ({ generation }: { generation: number }): string => `applied.documents/${generation}`;
+
 export class AppliedRepository {
+  readonly #vault: Vault;
   readonly #all;
   readonly #put;
   readonly #clear;
 
-  constructor(db: Sqlite) {
+  constructor(db: Sqlite, vault: Vault) {
+    this.#vault = vault;
     this.#all = db.prepare<[], Row>(
       'SELECT generation, documents, state, active, reason, at FROM applied ORDER BY generation',
     );
@@ -42,7 +47,7 @@ export class AppliedRepository {
   all(): StoredApplied[] {
     return this.#all.all().map((row) => ({
       ...row,
-      documents: JSON.parse(row.documents) as JsonObject[],
+      documents: JSON.parse(this.#vault.open(row.documents, place(row))) as JsonObject[],
       active: row.active === 1,
     }));
   }
@@ -51,7 +56,8 @@ export class AppliedRepository {
   replace(all: StoredApplied[]): void {
     this.#clear.run();
     for (const each of all) {
-      this.#put.run({ ...each, documents: JSON.stringify(each.documents), active: each.active ? 1 : 0 });
+      const documents = this.#vault.seal(JSON.stringify(each.documents), place(each));
+      this.#put.run({ ...each, documents, active: each.active ? 1 : 0 });
     }
   }
 }

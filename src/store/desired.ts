@@ -24,6 +24,7 @@ interface Row extends Omit<StoredDesired, 'documents'> {
 }
 
 const keyPlace = 'controller.key/1';
+const place = (device: string): string => `desired.documents/${device}`;
 
 export class DesiredRepository {
   readonly #vault: Vault;
@@ -71,7 +72,7 @@ export class DesiredRepository {
 
   get(device: string): StoredDesired | undefined {
     const row = this.#get.get(device);
-    return row && { ...row, documents: JSON.parse(row.documents) as JsonObject[] };
+    return row && { ...row, documents: JSON.parse(this.#vault.open(row.documents, place(device))) as JsonObject[] };
   }
 
   /** The same without the documents, which may be many. */
@@ -80,7 +81,8 @@ export class DesiredRepository {
   }
 
   put(desired: StoredDesired): void {
-    this.#put.run({ ...desired, documents: JSON.stringify(desired.documents) });
+    const documents = this.#vault.seal(JSON.stringify(desired.documents), place(desired.device));
+    this.#put.run({ ...desired, documents });
   }
 
   /** What each device last said, as JSON, and when. */

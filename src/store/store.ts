@@ -69,7 +69,7 @@ export class Store {
     this.enrolment = new EnrolmentRepository(db, vault);
     this.desired = new DesiredRepository(db, vault);
     this.orders = new OrderRepository(db);
-    this.applied = new AppliedRepository(db);
+    this.applied = new AppliedRepository(db, vault);
     this.replacements = new ReplacementRepository(db);
   }
 

@@ -16,8 +16,8 @@ const mark = 'sealed:1:';
 /** The fact by which it is known that a database is sealed, and with which key. */
 const probe = 'sealed-with';
 
-/** Kinds of documents that are secret as a whole. */
-export const secretKinds: readonly string[] = ['Secret', 'AccessToken', 'EnrolmentToken'];
+/** Kinds of documents that are secret as a whole; what devices are given may have Secrets in it. */
+export const secretKinds: readonly string[] = ['Secret', 'AccessToken', 'EnrolmentToken', 'DeviceGroup', 'Device'];
 
 /** What is secret: columns by table, what tells the rows apart, and which rows if not all. */
 const secrets: { table: string; id: string; column: string; where?: string }[] = [
@@ -30,6 +30,8 @@ const secrets: { table: string; id: string; column: string; where?: string }[] =
   { table: 'enrolment', id: 'slot', column: 'token' },
   { table: 'enrolment', id: 'slot', column: 'key' },
   { table: 'controller', id: 'slot', column: 'key' },
+  { table: 'desired', id: 'device', column: 'documents' },
+  { table: 'applied', id: 'generation', column: 'documents' },
   {
     table: 'documents',
     id: "kind || '/' || name",
