@@ -119,7 +119,12 @@ export class AdmissionDesk {
   async #decide(applicant: Applicant, asked: SigningRequest): Promise<EnrolAnswer> {
     const { store } = this.#options;
     const known = store.devices.withKey(applicant.publicKey);
-    return known ? this.#again(known, applicant, asked) : this.#first(applicant, asked);
+    if (known) return this.#again(known, applicant, asked);
+    // The database may be older than the device, and than the end of it.
+    if (store.revocations.has('device', applicant.publicKey)) {
+      return refusal(403, 'device-revoked', 'This device was revoked', true);
+    }
+    return this.#first(applicant, asked);
   }
 
   /** Somebody who was here before: what was decided then counts. */

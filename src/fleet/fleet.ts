@@ -156,12 +156,17 @@ export class Fleet implements FleetHooks {
 
   mayRenew(id: string): boolean {
     const device = this.#options.store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
-    return device !== undefined && this.#registry.mayRenew(device);
+    const may = device !== undefined && this.#registry.mayRenew(device);
+    // One that was away for too long waits from now on.
+    if (!may) this.#rights.prune();
+    return may;
   }
 
   /** Devices by their names or words: all of them or, if one is not there, none. */
   decide(decision: Decision, devices: string[]): { name: string; state: DeviceState }[] {
-    return this.#registry[decision](devices).map(({ name, state }) => ({ name, state }));
+    const decided = this.#registry[decision](devices).map(({ name, state }) => ({ name, state }));
+    this.#rights.prune();
+    return decided;
   }
 
   /** Everything about one device. */

@@ -32,9 +32,12 @@ export class Rights {
 
   /** Grants all devices what they were to be when that was last written: to be called before anybody can come. */
   grantAll(): void {
-    const { store } = this.#options;
-    const devices = store.devices.all().filter(({ state }) => state === 'enrolled');
+    const { store, grant } = this.#options;
+    const all = store.devices.all();
+    const devices = all.filter(({ state }) => state === 'enrolled');
     this.#grant(devices.map((device) => this.#rightsOf(device, store.desired.get(device.name)?.documents ?? [])));
+    const others = all.filter(({ state }) => state !== 'enrolled').map(({ name, siteId }) => routerId(name, siteId));
+    if (others.length > 0) grant([], others);
   }
 
   /** The device is to be this from now on. */
@@ -42,7 +45,7 @@ export class Rights {
     this.#grant([this.#rightsOf(device, documents)]);
   }
 
-  /** Takes everything from those who are not enrolled any more, or are somebody else. */
+  /** Turns out those who are not enrolled any more, or are somebody else. */
   prune(): void {
     const devices = this.#options.store.devices.all().filter(({ state }) => state === 'enrolled');
     const left = new Set(devices.map(({ name, siteId }) => routerId(name, siteId)));

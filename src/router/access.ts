@@ -126,6 +126,10 @@ export class Access {
     for (const [peer, { state }] of this.#live) {
       const denied = peer instanceof EdgePeer && peer.guard ? changed.get(peer.guard.device) : undefined;
       if (!denied) continue;
+      if (!this.#router.privileges.admits((peer as EdgePeer).device ?? '')) {
+        peer.connection.close(new AmqpError(Condition.unauthorizedAccess, 'the device is of the fleet no more'));
+        continue;
+      }
       (peer as EdgePeer).reconsider(denied);
       if (state) this.#changed();
     }
@@ -193,6 +197,10 @@ export class Access {
     }
     const { deviceId: device = null, fleet = false } = accepted.certificate ?? {};
     const { role } = this.config;
+    if (fleet && !this.#router.privileges.admits(device ?? '')) {
+      const message = `the device ${device} is of the fleet no more`;
+      return new SkiffError('device-expelled', message, { hint: 'skiff fleet show DEVICE says what was decided' });
+    }
     if ((device !== null && role === 'inter-router') || (fleet && role !== 'edge')) {
       return new SkiffError(
         'device-not-allowed',

@@ -10,13 +10,20 @@ const MAX_DENIALS = 32;
 
 export class Privileges {
   readonly #entries = new Map<string, Entry>();
+  /** Devices that are of the fleet no more, whatever their certificates say. */
+  readonly #expelled = new Set<string>();
   /** Sources of flow records, and the devices that speak for them. */
   readonly #speakers = new Map<string, string>();
 
-  /** Entries to add or replace, and devices that have none any more. Returns what each of them was refused before. */
+  /** Entries to add or replace, and devices that are let in no more. Returns what each of them was refused before. */
   change(put: DeviceRights[], remove: string[]): ReadonlyMap<string, readonly Denial[]> {
     const none = remove.map((device) => ({ device, offers: [], uses: [] }));
     const changed = new Map<string, readonly Denial[]>();
+    for (const { device } of put) this.#expelled.delete(device);
+    for (const device of remove) {
+      this.#expelled.add(device);
+      changed.set(device, []);
+    }
     for (const { device, offers, uses } of [...put, ...none]) {
       const entry = new Entry(offers, uses);
       const before = this.of(device);
@@ -26,6 +33,11 @@ export class Privileges {
       this.#entries.set(device, entry);
     }
     return changed;
+  }
+
+  /** Whether the device is let in. */
+  admits(device: string): boolean {
+    return !this.#expelled.has(device);
   }
 
   of(device: string): Entry {

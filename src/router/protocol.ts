@@ -315,7 +315,10 @@ export type RouterRequest =
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
   /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
   | { type: 'revoke'; fingerprints: string[] }
-  /** What devices of the fleet may do, from now on; one without an entry may do nothing. */
+  /**
+   * What devices of the fleet may do, from now on; one without an entry may do nothing. Those to `remove` are let in no
+   * more, and cut off, until they have an entry again.
+   */
   | { type: 'privileges'; put: DeviceRights[]; remove: string[] }
   /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
   | { type: 'measure'; seq: number }

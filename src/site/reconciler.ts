@@ -24,6 +24,7 @@ export class Reconciler {
   #closed = false;
   #revoked: string[] = [];
   readonly #rights = new Map<string, DeviceRights>();
+  readonly #expelled = new Set<string>();
   readonly #mail = new Map<string, (mail: Mail) => void>();
 
   constructor(startRouter: () => RouterPort, handlers: Omit<RouterHandlers, 'onMail'>) {
@@ -69,9 +70,13 @@ export class Reconciler {
     return this.#peersOf;
   }
 
-  /** What devices of the fleet may do, and those that may do nothing any more. */
+  /** What devices of the fleet may do, and those that are let in no more. */
   grant(put: DeviceRights[], remove: string[]): void {
-    for (const device of remove) this.#rights.delete(device);
+    for (const device of remove) {
+      this.#rights.delete(device);
+      this.#expelled.add(device);
+    }
+    for (const { device } of put) this.#expelled.delete(device);
     for (const rights of put) this.#rights.set(rights.device, rights);
     this.#router?.grant(put, remove);
   }
@@ -129,7 +134,8 @@ export class Reconciler {
         this.#router = this.#newRouter(plan.identity);
         // Before anybody can come.
         if (this.#revoked.length > 0) this.#router.revoke(this.#revoked);
-        if (this.#rights.size > 0) this.#router.grant([...this.#rights.values()], []);
+        if (this.#rights.size + this.#expelled.size > 0)
+          this.#router.grant([...this.#rights.values()], [...this.#expelled]);
         if (this.#mail.size > 0) this.#router.subscribe([...this.#mail.keys()]);
       }
     }

@@ -98,7 +98,7 @@ export class Router {
     this.#port.post({ type: 'revoke', fingerprints });
   }
 
-  /** What devices of the fleet may do, and those that may do nothing any more. */
+  /** What devices of the fleet may do, and those that are let in no more. */
   grant(put: DeviceRights[], remove: string[]): void {
     this.#port.post({ type: 'privileges', put, remove });
   }

@@ -353,7 +353,7 @@ export class Site {
     return this.#reconciler.denialsOf(id);
   }
 
-  /** What devices of the fleet may do, and those that may do nothing any more. */
+  /** What devices of the fleet may do, and those that are let in no more. */
   grant(put: DeviceRights[], remove: string[]): void {
     this.#reconciler.grant(put, remove);
   }

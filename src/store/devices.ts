@@ -2,6 +2,7 @@
  * The devices of a hub's fleet: who each is, and what was decided of it. Nothing is ever taken out of it but who was
  * never let in.
  */
+import type { RevocationFile } from './revocations.ts';
 import type { Sqlite } from './sqlite.ts';
 
 /** `pending`: somebody has to decide; `rejected`: somebody has, and it was never let in. */
@@ -64,7 +65,10 @@ export class DeviceRepository {
   readonly #put;
   readonly #remove;
 
-  constructor(db: Sqlite) {
+  readonly #file: RevocationFile;
+
+  constructor(db: Sqlite, file: RevocationFile) {
+    this.#file = file;
     this.#all = db.prepare<[], StoredDevice>(`SELECT ${columns} FROM devices ORDER BY name`);
     this.#get = db.prepare<[string], StoredDevice>(`SELECT ${columns} FROM devices WHERE name = ?`);
     this.#byKey = db.prepare<[string], StoredDevice>(`SELECT ${columns} FROM devices WHERE public_key = ?`);
@@ -104,7 +108,9 @@ export class DeviceRepository {
     return counts;
   }
 
+  /** One that is revoked is so for good, even where the database is lost. */
   put(device: StoredDevice): void {
+    if (device.state === 'revoked') this.#file.add('device', device.publicKey, device.decidedAt ?? 0);
     this.#put.run(device);
   }
 

@@ -23,6 +23,7 @@ import { OrderRepository } from './orders.ts';
 import { RedemptionRepository } from './redemptions.ts';
 import { RenewalRepository } from './renewals.ts';
 import { ReplacementRepository } from './replacements.ts';
+import { RevocationFile } from './revocations.ts';
 import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 import { type Vault, vaultIn, vaultOf } from './vault.ts';
@@ -35,6 +36,7 @@ export class Store {
   readonly facts: FactRepository;
   readonly authorities: AuthorityRepository;
   readonly credentials: CredentialsRepository;
+  readonly revocations: RevocationFile;
   readonly issued: IssuedRepository;
   readonly grants: GrantRepository;
   readonly redemptions: RedemptionRepository;
@@ -60,11 +62,13 @@ export class Store {
     this.facts = new FactRepository(db);
     this.authorities = new AuthorityRepository(db, vault);
     this.credentials = new CredentialsRepository(db, vault);
-    this.issued = new IssuedRepository(db);
+    this.revocations = new RevocationFile(directory);
+    this.revocations.reconcile(db);
+    this.issued = new IssuedRepository(db, this.revocations);
     this.grants = new GrantRepository(db, vault);
     this.redemptions = new RedemptionRepository(db, vault);
     this.renewals = new RenewalRepository(db, vault);
-    this.devices = new DeviceRepository(db);
+    this.devices = new DeviceRepository(db, this.revocations);
     this.audit = new AuditRepository(db);
     this.enrolment = new EnrolmentRepository(db, vault);
     this.desired = new DesiredRepository(db, vault);
@@ -150,6 +154,7 @@ export class Store {
     });
     this.#db.exec('VACUUM');
     this.#db.pragma('wal_checkpoint(TRUNCATE)');
+    this.revocations.remove();
   }
 
   /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */

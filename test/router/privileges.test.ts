@@ -275,7 +275,7 @@ test('a right that is lost ends links and streams at once; one that is won lets 
   assert.is(edge.state('listener', 'use-erp').status, 'closed');
   assert.not.ok(usedPrinter.destroyed);
 
-  hub.parts.grant([], [DEVICE]);
+  hub.parts.grant([{ device: DEVICE, offers: [], uses: [] }], []);
   assert.is(await ending(usedPrinter.resume()), 'reset');
   await eventually('nobody serves it', () => hub.state('listener', 'printer').status === 'closed');
   await eventually(
@@ -300,7 +300,7 @@ test('a stream of an edge that does not let go is cut, in both directions', asyn
   await edge.receiver(DEVICE, { capabilities: [DOWNLINK] });
   const { delivery, outcomes } = edge.stream({ to: 'erp', replyTo: `amqp:/_edge/${DEVICE}/temp.x` }, 'hello');
   await eventually('the answer', () => edge.streams.received.length > 0);
-  hub.parts.grant([], [DEVICE]);
+  hub.parts.grant([{ device: DEVICE, offers: [], uses: [] }], []);
   await eventually('the word of its end', () => outcomes.states.some(({ state }) => state?.outcome === 'rejected'));
   await eventually('the server has nobody any more', () => server.connections.every(({ destroyed }) => destroyed));
   await eventually('the answer ends', () => edge.streams.received[0]?.delivery.complete);
