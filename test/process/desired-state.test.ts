@@ -1,17 +1,20 @@
 /** Desired state between a hub and devices that are linked to it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { AmqpClient, closeClients } from '../support/amqp.ts';
 import { fleetDocument, newClaim, newHub } from '../support/enrolment.ts';
 import { eventually } from '../support/eventually.ts';
 import { InProcessSite } from '../support/in-process.ts';
-import { document, listener } from '../support/network.ts';
+import { document, listener, normalAccess } from '../support/network.ts';
 import { fileOf, Skiff } from '../support/skiff.ts';
+import { freePort } from '../support/tcp.ts';
 
 const test = suite('desired-state');
 const devices: InProcessSite[] = [];
 const stores = fleetDocument('DeviceGroup', 'stores', {});
 
 test.after.each(async () => {
+  await closeClients();
   for (const device of devices.splice(0)) await device.stop();
   await Skiff.stopAll();
 });
@@ -75,6 +78,32 @@ test('a device that is cut off by what it gets takes it back within a minute', a
   await hub.until('Device', 'stores-1', ({ status }) => /rolled back/.test(String(status.lastError)), 70_000);
   assert.ok(Date.now() - begun < 60_000, 'within a minute');
   assert.is(device.site.get({ kind: 'Listener', name: 'erp' }, { showSecrets: false }), undefined);
+});
+
+test('who is neither the device nor its controller says nothing that counts', async () => {
+  const port = await freePort();
+  const hub = await newHub({ documents: [stores, normalAccess(port)] });
+  const device = await newDevice(hub);
+  const { status } = await hub.until('Device', 'stores-1', asDesired);
+  const { reported } = JSON.parse(await ok(hub, 'fleet', 'show', 'stores-1', '-o', 'json'));
+  const id = `stores-1-${(status.site as { id: string }).id.slice(0, 8)}`;
+  const client = await AmqpClient.connect(port);
+  const sender = await client.sender(null);
+  await sender.untilCredit();
+  const say = async (to: string, subject: string, body: unknown): Promise<void> => {
+    assert.is((await sender.send({ to, subject, body: JSON.stringify(body) })).outcome, 'accepted');
+  };
+  await say('skiff.fleet', 'heartbeat', { ...reported, seq: 1_000_000, applied: 77 });
+  await say('skiff.fleet', 'heartbeat', ['nonsense']);
+  const { generation } = JSON.parse(await ok(hub, 'fleet', 'show', 'stores-1', '-o', 'json')).desired;
+  await say(`skiff.device.${id}`, 'desired', { generation: generation + 1, documents: [], signature: 'AAAA' });
+  await say(`skiff.device.${id}`, 'order', { id: 'x', verb: 'renew', expires: Date.now() + 60_000, signature: 'AAAA' });
+  await ok(hub, 'fleet', 'apply', '-f', fileOf(listener('later', 18997)), '--group', 'stores');
+  // It takes messages in order: what was said before it is done with.
+  await eventually('the listener', () => device.site.get({ kind: 'Listener', name: 'later' }, { showSecrets: false }));
+  const shown = await hub.until('Device', 'stores-1', asDesired);
+  assert.is(shown.status.applied, generation + 1);
+  await client.close();
 });
 
 test('what is ordered while a device is away waits for it, and shows that it does', async () => {
