@@ -6,6 +6,7 @@ import type { ApiStatus } from '../api/messages.ts';
 import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
+import { Clock } from '../clock.ts';
 import { ClaimForm } from '../console/claim-form.ts';
 import { pagesOf } from '../console/pages.ts';
 import { ConsoleServer, type HttpAddress } from '../console/server.ts';
@@ -24,7 +25,7 @@ import { selfCheck } from '../site/self-check.ts';
 import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
-import { version } from '../version.ts';
+import { buildTime, version } from '../version.ts';
 import { command, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 
@@ -139,14 +140,18 @@ async function serve(store: Store, { apply, documents, machine, recent, address,
       log.error('run', error.message, { code: error.code, stack });
       end.reject(error);
     };
-    const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
+    const clock = new Clock(Math.max(buildTime, store.facts.lastTime()));
+    const { now } = clock;
+    const site = new Site({ store, version, startRouter: startRouterThread, now, onFailure });
+    clock.onCorrection = () => site.setClock(now());
+    if (clock.isCorrected) site.setClock(now());
     const reset = () => {
       log.warn('run', 'everything is wiped');
       store.wipe();
       end.resolve();
     };
-    const agent = new Agent({ site, store, now: Date.now, version, ...machine });
-    const fleet = new Fleet({ site, store, now: Date.now, agent });
+    const agent = new Agent({ site, store, now, clock, version, ...machine });
+    const fleet = new Fleet({ site, store, now, agent });
     if (documents.length) site.documents.apply(documents, 'local');
     const watch = new ThreadWatch();
     const form = claimForm ? formOf(agent) : null;

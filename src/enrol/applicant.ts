@@ -2,8 +2,9 @@
  * The device's side of enrolment: one question, at the first of the hub's addresses that answers.
  */
 import { sign } from 'node:crypto';
-import { checkServerIdentity } from 'node:tls';
+import type { Clock } from '../clock.ts';
 import { SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
 import { post, type Response } from './client.ts';
 import { type Address, discover } from './discovery.ts';
 import { privateKeyOf } from './ed25519.ts';
@@ -23,6 +24,7 @@ export interface Application {
   request: string;
   identity: Identity;
   version: string;
+  clock: Clock;
 }
 
 export interface Outcome {
@@ -60,26 +62,17 @@ export async function applyToHub(application: Application): Promise<Outcome> {
 
 /** `address`: where DNS says that the hub is; whoever answers there must be who the claim names all the same. */
 async function applyAt(
-  { token, request, identity, version }: Application,
+  { token, request, identity, version, clock }: Application,
   url: URL,
   address?: Address,
 ): Promise<Outcome> {
-  const { hostname } = url;
+  const name = url.hostname.replace(/^\[|\]$/g, '');
   const there = new URL(address ? `https://${address.host}:${address.port}` : url);
-  const options = address
-    ? {
-        checkServerIdentity: (_: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>
-          checkServerIdentity(hostname, certificate),
-      }
-    : {};
-  const first = await post(new URL(noncePath, there), token.ca, '{}', options);
-  // Too many come at once: this one is told when to come again.
-  if (first.status === 429) return outcomeOf(first, there);
-  const { nonce } = json<NonceAnswer>(first, there);
+  const { nonce } = await nonceOf(there, name, token.ca, clock);
   const asked = { claim: token.id, nonce, request, identity, version, proof: '' };
   const proof = sign(null, Buffer.from(provenText(asked, derOf(request))), privateKeyOf(token.secret));
   const body = JSON.stringify({ ...asked, proof: proof.toString('base64') });
-  return outcomeOf(await post(new URL(enrolmentPath, there), token.ca, body, options), there);
+  return outcomeOf(await post(new URL(enrolmentPath, there), token.ca, body, { name, at: clock.now() }), there);
 }
 
 function outcomeOf(response: Response, there: URL): Outcome {
@@ -89,6 +82,27 @@ function outcomeOf(response: Response, there: URL): Outcome {
     url: there.href,
     retryAfter: Number.isFinite(retryAfter) ? retryAfter : null,
   };
+}
+
+/**
+ * When the hub is who it must be but for dates, it is the machine's clock that is wrong, and the hub's that is right.
+ */
+async function nonceOf(url: URL, name: string, ca: string, clock: Clock): Promise<NonceAnswer> {
+  const response = await post(new URL(noncePath, url), ca, '{}', { name, at: null });
+  const answer = json<NonceAnswer>(response, url);
+  const time = Date.parse(answer.time);
+  if (response.undated && Number.isFinite(time) && clock.correct(time)) {
+    log.warn('enrol', `the clock of this machine is wrong; it is ${answer.time}, as ${url.host} says`, {
+      code: 'clock-wrong',
+    });
+  }
+  return answer;
+}
+
+/** Asks a hub what time it is; believed only when dates are all that is wrong with its certificate. */
+export async function correctClock(url: string, ca: string, clock: Clock): Promise<void> {
+  const there = new URL(url);
+  await nonceOf(there, there.hostname.replace(/^\[|\]$/g, ''), ca, clock);
 }
 
 function json<T>({ status, text }: Response, url: URL): T {

@@ -3,7 +3,8 @@
  * told. What it has once been told it needs no hub for.
  */
 import { createPublicKey, X509Certificate } from 'node:crypto';
-import { applyToHub } from '../enrol/applicant.ts';
+import type { Clock } from '../clock.ts';
+import { applyToHub, correctClock } from '../enrol/applicant.ts';
 import { readPublicKey } from '../enrol/ed25519.ts';
 import type { IssuedAnswer, RefusedAnswer } from '../enrol/protocol.ts';
 import { type Places, searchClaim, type Tried } from '../enrol/search.ts';
@@ -28,6 +29,9 @@ const lookEvery = 5_000;
 /** Between two questions while the hub cannot be reached, and while somebody has to decide: doubled, with jitter. */
 const unreachable = { first: 1_000, last: 60_000 };
 const waiting = { first: 5_000, last: 10 * 60_000 };
+
+/** Between two questions what time it is. */
+const doubtEvery = 10_000;
 
 /** `by-hand`: a site that nobody enrolled, and that looks for nothing. */
 export type AgentState = 'unclaimed' | 'asking' | 'pending' | 'refused' | 'enrolled' | 'by-hand';
@@ -55,6 +59,7 @@ export interface AgentOptions {
   site: Site;
   store: Store;
   now: () => number;
+  clock: Clock;
   version: string;
   places: Places;
   identity: () => Promise<HardwareIdentity>;
@@ -83,6 +88,7 @@ export class Agent {
   #timer: NodeJS.Timeout | null = null;
   #nextAt: number | null = null;
   #closed = false;
+  #doubtAgainAt = 0;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -177,6 +183,20 @@ export class Agent {
     });
   }
 
+  /** The dates of a link's certificates are wrong: they are, or the clock is. Its hub is asked, once in a while. */
+  async datesInDoubt(): Promise<void> {
+    const membership = this.#membership;
+    if (!membership || !this.#stored || performance.now() < this.#doubtAgainAt) return;
+    this.#doubtAgainAt = performance.now() + doubtEvery;
+    try {
+      const { ca } = JSON.parse(this.#stored.token) as EnrolmentTokenSpec;
+      await correctClock(membership.url, ca, this.#options.clock);
+    } catch (error) {
+      const { message, code } = errorFact(error);
+      log.warn('enrol', `the hub cannot be asked for the time: ${message}`, { code });
+    }
+  }
+
   get #membership(): Membership | null {
     return this.#stored?.answer == null ? null : (JSON.parse(this.#stored.answer) as Membership);
   }
@@ -259,9 +279,9 @@ export class Agent {
   async #ask(stored: StoredEnrolment) {
     const { requestFor } = await import('../pki/request.ts');
     const token = JSON.parse(stored.token) as EnrolmentTokenSpec;
-    const { version } = this.#options;
+    const { version, clock } = this.#options;
     const identity = await this.identity();
-    return applyToHub({ token, request: await requestFor(stored.key, ''), identity, version });
+    return applyToHub({ token, request: await requestFor(stored.key, ''), identity, version, clock });
   }
 
   /** All of it in one step: who it is, what it is to be, and where its certificate is renewed. */

@@ -32,7 +32,7 @@ export interface FleetOptions {
   site: Site;
   store: Store;
   now: () => number;
-  agent: Pick<Agent, 'judge'>;
+  agent: Pick<Agent, 'judge' | 'datesInDoubt'>;
 }
 
 /** Kinds of which what devices are to be depends. */
@@ -152,6 +152,10 @@ export class Fleet implements FleetHooks {
 
   answer(request: EnrolRequest): Promise<EnrolAnswer | null> {
     return this.#desk.answer(request);
+  }
+
+  datesInDoubt(): void {
+    void this.#options.agent.datesInDoubt();
   }
 
   mayRenew(id: string): boolean {

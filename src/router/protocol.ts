@@ -315,6 +315,8 @@ export type RouterRequest =
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
   /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
   | { type: 'revoke'; fingerprints: string[] }
+  /** What time it is now, where the machine's clock is wrong: epoch, ms. */
+  | { type: 'clock'; time: number }
   /**
    * What devices of the fleet may do, from now on; one without an entry may do nothing. Those to `remove` are let in no
    * more, and cut off, until they have an entry again.

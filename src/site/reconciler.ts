@@ -23,6 +23,7 @@ export class Reconciler {
   #run: Promise<void> | null = null;
   #closed = false;
   #revoked: string[] = [];
+  #clock: { time: number; tick: number } | null = null;
   readonly #rights = new Map<string, DeviceRights>();
   readonly #expelled = new Set<string>();
   readonly #mail = new Map<string, (mail: Mail) => void>();
@@ -44,6 +45,12 @@ export class Reconciler {
       this.#run = null;
     });
     return this.#run;
+  }
+
+  /** What time it is, as the machine does not know. */
+  setClock(time: number): void {
+    this.#clock = { time, tick: performance.now() };
+    this.#router?.setClock(time);
   }
 
   /** All certificates that are revoked, by their fingerprints. */
@@ -134,6 +141,7 @@ export class Reconciler {
         this.#router = this.#newRouter(plan.identity);
         // Before anybody can come.
         if (this.#revoked.length > 0) this.#router.revoke(this.#revoked);
+        if (this.#clock) this.#router.setClock(this.#clock.time + performance.now() - this.#clock.tick);
         if (this.#rights.size + this.#expelled.size > 0)
           this.#router.grant([...this.#rights.values()], [...this.#expelled]);
         if (this.#mail.size > 0) this.#router.subscribe([...this.#mail.keys()]);

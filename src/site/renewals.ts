@@ -20,6 +20,8 @@ import { tlsMaterial } from './secret.ts';
 /** After a failure, in milliseconds: doubled each time. */
 const backoffFirst = 60_000;
 const backoffLast = 6 * 60 * 60_000;
+/** Between two tries when it has expired. */
+const afterExpiry = 30_000;
 /** Of the time until the expiry, how far a renewal is moved at most. */
 const jitter = 0.2;
 
@@ -36,6 +38,7 @@ interface Plan {
   fingerprint: string;
   dueAt: number;
   failures: number;
+  triedAt: number | null;
 }
 
 export class Renewals {
@@ -102,6 +105,16 @@ export class Renewals {
     }
   }
 
+  /** What has expired is renewed without waiting for its turn, a little while after the last try. */
+  async renewExpired(): Promise<void> {
+    for (const { secret } of this.#kept.values()) {
+      const plan = this.#planFor(secret);
+      const expires = this.#current(secret)?.certificate.validToDate.getTime() ?? Number.POSITIVE_INFINITY;
+      if (plan && expires <= this.#options.now()) plan.dueAt = Math.min(plan.dueAt, (plan.triedAt ?? 0) + afterExpiry);
+    }
+    await this.renewDue();
+  }
+
   #planFor(secret: string): Plan | undefined {
     const current = this.#current(secret);
     if (!current) return undefined;
@@ -110,7 +123,7 @@ export class Renewals {
     const due = renewalTime(current.certificate);
     const left = current.certificate.validToDate.getTime() - due;
     const dueAt = due + left * jitter * (this.#options.random() - 0.5);
-    const plan = { fingerprint: current.fingerprint, dueAt, failures: 0 };
+    const plan = { fingerprint: current.fingerprint, dueAt, failures: 0, triedAt: null };
     this.#plans.set(secret, plan);
     return plan;
   }
@@ -130,6 +143,7 @@ export class Renewals {
     const { secret, url } = renewal;
     const current = this.#current(secret);
     if (!current) return;
+    plan.triedAt = now();
     try {
       const key = renewal.key ?? (await this.#newKey(renewal));
       const { requestFor } = await import('../pki/request.ts');
@@ -142,6 +156,7 @@ export class Renewals {
         signingRequest: await requestFor(key, ''),
         certificate,
         key: oldKey,
+        now: now(),
       });
       const fresh = (await documentsIn(answer.text, key, url, 0)).filter(({ kind }) => kind === 'Secret');
       if (this.#current(secret)?.fingerprint !== plan.fingerprint) return;

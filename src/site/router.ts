@@ -94,6 +94,10 @@ export class Router {
   }
 
   /** All that are revoked, whenever there is one more. */
+  setClock(time: number): void {
+    this.#port.post({ type: 'clock', time });
+  }
+
   revoke(fingerprints: string[]): void {
     this.#port.post({ type: 'revoke', fingerprints });
   }

@@ -4,7 +4,7 @@
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { SkiffError } from '../errors.ts';
+import { errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import type {
   DeviceRights,
@@ -52,10 +52,13 @@ export interface SiteOptions {
 /** What the fleet does within a site, which itself knows nothing of fleets. */
 export interface FleetHooks extends FleetDoor {
   judge: FleetJudge;
+  /** A link fails for the dates of a certificate, or for the clock's sake. */
+  datesInDoubt(): void;
 }
 
 const noFleet: FleetHooks = {
   judge: () => ({ findings: [], details: {} }),
+  datesInDoubt: () => {},
   answer: async () => null,
   mayRenew: () => false,
 };
@@ -79,12 +82,16 @@ const renewEveryMs = 15_000;
 /** Kinds of which there may be thousands, and whose status changes without a word of the router. */
 const judgedWhenRead: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentClaim', 'Device', 'DeviceGroup']);
 
+/** Errors of links that come of dates. */
+const aboutDates: ReadonlySet<string> = new Set(['certificate-expired', 'certificate-not-yet-valid']);
+
 /** Kinds whose status depends on what is elsewhere in the network. */
 const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 'Link', 'Connector']);
 
 export class Site {
   readonly documents: Documents;
   readonly #version: string;
+  readonly #store: Store;
   readonly #reconciler: Reconciler;
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
@@ -111,6 +118,7 @@ export class Site {
   constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
     this.#now = now;
+    this.#store = store;
     this.#localHosts = hosts;
     const authorities = new Authorities(store, now);
     this.#authorities = authorities;
@@ -164,6 +172,12 @@ export class Site {
     this.#fleet = fleet;
   }
 
+  /** The clock was corrected: links are tried by it at once, and what is due by it is renewed. */
+  setClock(time: number): void {
+    this.#reconciler.setClock(time);
+    void this.upkeep();
+  }
+
   /** Done when every access and listener has been tried once. */
   async start(): Promise<void> {
     this.#reconciler.revoke(this.#issuedToOthers.revoked());
@@ -178,6 +192,7 @@ export class Site {
 
   /** Renews what is due: certificates that others gave, and its own. */
   async upkeep(): Promise<void> {
+    this.#noteTime();
     await this.#renewals.renewDue();
     this.#authorities.forget();
     if (await this.#credentials.ensure(this.#resources)) await this.#carryOut();
@@ -188,6 +203,18 @@ export class Site {
   async renewNow(): Promise<void> {
     const failed = await this.#renewals.renewAll();
     if (failed.length > 0) throw new SkiffError('not-renewed', `the certificate of ${failed.join()} was not renewed`);
+  }
+
+  /** No clock is believed that is behind this, when the site starts again. */
+  #noteTime(): void {
+    const time = String(Math.round(this.#now()));
+    try {
+      this.#store.transaction(() => this.#store.facts.set('last-time', time));
+    } catch (error) {
+      // The disk may be full: it goes on with what it has.
+      const { code, message } = errorFact(error);
+      log.warn('site', `the time was not noted: ${message}`, { code });
+    }
   }
 
   async stop(withinMs: number): Promise<void> {
@@ -433,6 +460,10 @@ export class Site {
 
   #onStates(states: PartState[]): void {
     const links = states.filter((state) => state.kind === 'link');
+    if (links.some(({ error }) => error && aboutDates.has(error.code))) {
+      this.#fleet.datesInDoubt();
+      void this.#renewals.renewExpired();
+    }
     if (this.#renewals.onLinks(links, this.#resources)) void this.#carryOut();
     const concerned = new Set(states.map((state) => this.#plan.ownerOf.get(partKey(state))));
     this.#refresh(

@@ -67,6 +67,11 @@ export class Parts {
     for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
   }
 
+  /** What time it is has changed: what failed for that may succeed now. */
+  retryLinks(): void {
+    for (const link of this.#links()) link.retry();
+  }
+
   /** From now on devices of the fleet may do this and no more. */
   grant(put: DeviceRights[], remove: string[]): void {
     const changed = this.#router.privileges.change(put, remove);

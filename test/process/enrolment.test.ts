@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import net from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Clock } from '../../src/clock.ts';
 import { applyToHub } from '../../src/enrol/applicant.ts';
 import type { IssuedAnswer, RefusedAnswer } from '../../src/enrol/protocol.ts';
 import { newKey, requestFor } from '../../src/pki/request.ts';
@@ -35,7 +36,8 @@ async function stranger(claim: Claim, serial: string | null, key?: string) {
   const own = key ?? (await newKey());
   const identity = { serial, uuid: null, macs: [], model: null, disks: [] };
   const ask = async (token = claim.spec) =>
-    (await applyToHub({ token, request: await requestFor(own, ''), identity, version: '1' })).answer;
+    (await applyToHub({ token, request: await requestFor(own, ''), identity, version: '1', clock: new Clock() }))
+      .answer;
   return { key: own, ask };
 }
 

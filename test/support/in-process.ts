@@ -1,9 +1,11 @@
 /**
  * Sites within the test's own process: all of a site but its thread, so that one process may hold hundreds of them.
  */
+
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Clock } from '../../src/clock.ts';
 import { Agent } from '../../src/fleet/agent.ts';
 import { Fleet } from '../../src/fleet/fleet.ts';
 import type { RouterEvent, RouterRequest } from '../../src/router/protocol.ts';
@@ -37,6 +39,8 @@ export function routerInProcess(): RouterPort {
         return;
       case 'measure':
         send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [], router: null });
+        return;
+      case 'clock':
         return;
       case 'stop':
         void Promise.resolve(parts?.stop(request.withinMs)).then(() => send({ type: 'stopped' }));
@@ -78,7 +82,7 @@ export class InProcessSite {
         throw error;
       },
     });
-    const around = { site: this.site, store: this.store, now: Date.now };
+    const around = { site: this.site, store: this.store, now: Date.now, clock: new Clock() };
     const identity = { serial, uuid: null, macs: [], model: null, disks: [] };
     const places = { file: claim ?? null, data };
     this.agent = new Agent({ ...around, version: 'test', places, identity: async () => identity });
