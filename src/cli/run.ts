@@ -157,8 +157,7 @@ async function serve(store: Store, { apply, documents, machine, recent, address,
     const form = claimForm ? formOf(agent) : null;
     const status = statusOf(site, store, () => http?.state ?? null);
     const sources = { site, device: () => agent.facts, controller: () => fleet.membership, log: () => recent.records };
-    const clock = { version, startedAt: Date.now(), now: Date.now };
-    const page = { ...sources, ...clock, warnings: () => status().warnings };
+    const page = { ...sources, version, startedAt: now(), now, warnings: () => status().warnings };
     const http = address && new ConsoleServer(address, pagesOf({ site, store, watch, form, status: page }));
     const reload = () => reloadFrom(apply, site);
     const context: ApiContext = {

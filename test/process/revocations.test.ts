@@ -1,8 +1,10 @@
 /** A hub whose database is copied back from last week: who was turned out since stays out. */
+
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Clock } from '../../src/clock.ts';
 import { applyToHub } from '../../src/enrol/applicant.ts';
 import { newKey, requestFor } from '../../src/pki/request.ts';
 import { edgePortOf, enrolByHand, fleetDocument, newClaim, newHub, type Stolen } from '../support/enrolment.ts';
@@ -41,7 +43,15 @@ test('neither devices that it still thinks enrolled get in, nor those that it ha
   const key = await newKey();
   const identity = { serial: 'A3', uuid: null, macs: [], model: null, disks: [] };
   const apply = async () =>
-    (await applyToHub({ token: claim.spec, request: await requestFor(key, ''), identity, version: '1' })).answer;
+    (
+      await applyToHub({
+        token: claim.spec,
+        request: await requestFor(key, ''),
+        identity,
+        version: '1',
+        clock: new Clock(),
+      })
+    ).answer;
   await eventually('it enrols devices', async () => (await apply()).state === 'issued');
   const names = await since.api.list('Device', { showSecrets: false });
   const young = names.map(({ metadata }) => metadata.name).find((name) => ![kept.name, known.name].includes(name));

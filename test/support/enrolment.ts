@@ -1,7 +1,9 @@
 /** Hubs that let devices enrol, and devices that do. */
+
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { Clock } from '../../src/clock.ts';
 import { applyToHub } from '../../src/enrol/applicant.ts';
 import { newKey, requestFor } from '../../src/pki/request.ts';
 import { routerId } from '../../src/site/plan.ts';
@@ -75,7 +77,13 @@ export interface Stolen {
 export async function enrolByHand({ spec: token }: Claim, serial: string, own?: string): Promise<Stolen> {
   const key = own ?? (await newKey());
   const identity = { serial, uuid: null, macs: [], model: null, disks: [] };
-  const { answer } = await applyToHub({ token, request: await requestFor(key, serial), identity, version: '1' });
+  const { answer } = await applyToHub({
+    token,
+    request: await requestFor(key, serial),
+    identity,
+    version: '1',
+    clock: new Clock(),
+  });
   if (answer.state !== 'issued') throw new Error(`not enrolled: ${JSON.stringify(answer)}`);
   const { ca, certificate, device } = answer;
   return { credentials: { ca, certificate, key }, name: device.name, id: routerId(device.name, device.siteId) };
