@@ -30,6 +30,8 @@ const SETTLE = 1_000;
 const DRAIN_EVERY = 500;
 /** How long a link goes on with the certificate before, until the new one is tried again. */
 const RETRY_NEW = 60_000;
+/** What a hub ends a connection with that it will take again: it stops or restarts, or has too much to do. */
+const PASSING = new Set<string>([Condition.connectionForced, Condition.resourceLimit, Condition.internalError]);
 /**
  * Before the other end's certificate ends, it is looked whether that end has another one by now: this long before, or a
  * tenth of what the certificate had left when the connection was made.
@@ -349,7 +351,7 @@ export class Link {
     this.#peer = null;
     this.#attempts++;
     this.#next++;
-    const permanent = isPermanent(fact.code) || fact.code.startsWith('amqp:');
+    const permanent = isPermanent(fact.code) || (fact.code.startsWith('amqp:') && !PASSING.has(fact.code));
     this.#facts.failed(fact, permanent);
     // What is wrong with one certificate says nothing of the other.
     const delay = this.#delay(permanent && this.#turn === 0);

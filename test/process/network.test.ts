@@ -356,6 +356,20 @@ test('a link counts what it carries, how often it came back and what went wrong 
   await site.stop();
 });
 
+test('a hub that stops in order is expected back: nobody has to mend anything', async () => {
+  const passing = await newNetwork();
+  const stopping = await Skiff.run({ documents: hub(passing) });
+  const site = await Skiff.run({ documents: edge(passing, 'patient') });
+  await site.until('Link', 'to-hub', 'Ready');
+  await stopping.stop();
+  type Facts = { lastError?: { code: string; class: string } };
+  const { status } = await site.until('Link', 'to-hub', (shown) => (shown.status.facts as Facts).lastError);
+  const { lastError } = status.facts as Facts;
+  assert.is(lastError?.class, 'transient', JSON.stringify(lastError));
+  assert.is(status.status, 'Pending');
+  await site.stop();
+});
+
 test('unclaimed, it waits for documents; then it says who it has become', async () => {
   const site = await Skiff.run();
   assert.equal({ ...site.ready, pid: 0 }, { event: 'ready', site: null, mode: null, id: null, pid: 0 });
