@@ -39,7 +39,9 @@ export async function hardwareIdentity(): Promise<HardwareIdentity> {
 /** Of a file with `serial`, `uuid`, `macs`, `model`, `disks`, each if it is to be known. */
 export function readIdentity(file: string): HardwareIdentity {
   try {
-    const { serial, uuid, macs = [], model, disks = [] } = JSON.parse(readFileSync(file, 'utf8'));
+    const value = JSON.parse(readFileSync(file, 'utf8'));
+    if (typeof value !== 'object') throw new Error('it must be an object');
+    const { serial, uuid, macs = [], model, disks = [] } = value;
     if (!Array.isArray(macs) || !Array.isArray(disks)) throw new Error('macs and disks must be lists');
     return { serial: text(serial), uuid: text(uuid), macs: texts(macs), model: text(model), disks: texts(disks) };
   } catch (error) {
