@@ -6,6 +6,7 @@ import type { EnrolAnswer, EnrolRequest } from '../enrol/server.ts';
 import { wordsOf } from '../enrol/words.ts';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import type { PeerState } from '../router/protocol.ts';
 import { type Finding, failed, met, pending, timestamp } from '../site/conditions.ts';
 import type { Change } from '../site/documents.ts';
 import { skiff, skupper } from '../site/kinds.ts';
@@ -41,11 +42,16 @@ const tellsOfDevices: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentService', 'Ro
 /** A decision on devices, as somebody has it made. */
 export type Decision = 'approve' | 'reject' | 'revoke';
 
+/** Addresses that are kept of boxes that come as one device. */
+const mostAddresses = 8;
+
 export class Fleet implements FleetHooks {
   readonly #options: FleetOptions;
   readonly #registry: Registry;
   readonly #desk: AdmissionDesk;
   readonly #rights: Rights;
+  /** Devices that several boxes come as, with where those came from. */
+  readonly #clones = new Map<string, string[]>();
   readonly #replacing: Replacing;
   #controller: Controller | null = null;
   #member: Member | null = null;
@@ -214,6 +220,32 @@ export class Fleet implements FleetHooks {
     log.warn('fleet', `claim ${name} was revoked`, { claim: name });
   }
 
+  /**
+   * Two boxes with one key, such as the copy of a disk: the one that is linked stays, and both are shown, unless the
+   * group has such devices revoked.
+   */
+  onTwins(peers: PeerState[]): void {
+    for (const { id, address, twin } of peers) {
+      const device = this.#options.store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
+      if (!device || !twin) continue;
+      const { name } = device;
+      const both = [hostOf(address), hostOf(twin.address)];
+      const known = this.#clones.get(name) ?? [];
+      this.#clones.set(name, [...new Set([...known, ...both])].slice(-mostAddresses));
+      if (known.length > 0) continue;
+      const detail = `at ${both.join(' and ')}`;
+      const { store, now } = this.#options;
+      store.transaction(() => store.audit.add({ at: now(), event: 'device-cloned', device: name, detail }));
+      log.error('fleet', `two boxes come as the device ${name}, ${detail}: one has the key of the other`, {
+        name,
+        code: 'device-cloned',
+      });
+      if (device.state === 'enrolled' && this.#registry.group(device.group)?.spec.clones === 'revoke') {
+        this.decide('revoke', [name]);
+      }
+    }
+  }
+
   /** What was decided last, the latest first. */
   audit(most: number): AuditEntry[] {
     return this.#options.store.audit.latest(most);
@@ -245,12 +277,18 @@ export class Fleet implements FleetHooks {
     const news = this.#controller?.newsOf(name);
     const online = news?.online ?? false;
     const seenAt = Math.max(device.seenAt ?? 0, news?.seenAt ?? 0);
+    const clones = this.#clones.get(name);
     return {
-      findings: [enrolled(device), online ? met('Online') : pending('Online', 'Not heard of lately')],
+      findings: [
+        enrolled(device),
+        ...(clones ? [cloned(clones)] : []),
+        online ? met('Online') : pending('Online', 'Not heard of lately'),
+      ],
       details: {
         ...factsOf({ ...device, version: news?.version ?? device.version, seenAt }),
         online,
         linked: site.isLinked(routerId(device.name, device.siteId)),
+        ...(clones ? { clones } : {}),
         desired: news?.desired ?? null,
         applied: news?.applied ?? null,
         ...(news?.error ? { lastError: news.error } : {}),
@@ -281,6 +319,14 @@ function enrolled({ state, reason }: StoredDevice): Finding {
   if (state === 'enrolled') return met('Enrolled');
   if (state === 'pending') return pending('Enrolled', `Waits for approval: ${reason}`);
   return failed('Enrolled', state === 'revoked' ? 'Revoked' : 'Rejected');
+}
+
+function cloned(addresses: string[]): Finding {
+  return failed('Unique', `Two boxes have the key of this device, at ${addresses.join(' and ')} [device-cloned]`);
+}
+
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, '');
 }
 
 function factsOf(device: StoredDevice): JsonObject {

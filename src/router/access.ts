@@ -234,8 +234,9 @@ export class Access {
       onOpened: (peer, open) => {
         const { certificate } = accepted;
         const instance = property(open, 'skiff.instance');
-        this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal) => {
+        this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal, other) => {
           if (refusal) {
+            if (other) other.twin = { address: accepted.from, at: Date.now() };
             this.#refused({ code: 'container-id', message: refusal.message }, accepted.from);
             peer.connection.refuse(refusal);
             return;
@@ -340,7 +341,9 @@ export class Access {
     this.#toldAt = performance.now();
     const peers = [...this.#live].flatMap(([peer, { state }]) => {
       if (!state) return [];
-      return peer.guard ? [{ ...state, denials: peer.guard.entry.denials }] : [state];
+      const twin = peer instanceof EdgePeer && peer.twin ? { twin: peer.twin } : {};
+      const denials = peer.guard ? { denials: peer.guard.entry.denials } : {};
+      return [{ ...state, ...twin, ...denials }];
     });
     this.#record?.count({ linkCount: peers.length });
     this.#report({

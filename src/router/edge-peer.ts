@@ -41,6 +41,8 @@ export class EdgePeer extends Peer {
   /** The router id that its certificate is for; null when that does not say. */
   readonly device: string | null;
   override readonly guard: Guard | null;
+  /** Another that came with this one's certificate and id while this one was there, and was turned away. */
+  twin: { address: string; at: number } | null = null;
   readonly #hooks: EdgePeerHooks;
   #id = '';
   #tracking: Sender | null = null;

@@ -127,6 +127,8 @@ export interface PeerState {
   siteName: string | null;
   /** Milliseconds since the epoch. */
   since: number;
+  /** Who came last with the same id and certificate while it was there, and was turned away. */
+  twin?: { address: string; at: number };
   /** Of a fleet's device: what it was refused, as far as there is room, and may not do now either. */
   denials?: Denial[];
 }

@@ -374,6 +374,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       variables: { type: 'map' },
       offers: { type: 'list', items: text },
       uses: { type: 'list', items: text },
+      clones: { type: 'string', check: oneOf('report', 'revoke') },
       longestDark: { type: 'string', check: isSpan },
     },
   },

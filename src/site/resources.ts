@@ -146,6 +146,8 @@ export interface DeviceGroupSpec {
   /** Routing keys that a device may offer and use beyond those of its documents. */
   offers?: string[];
   uses?: string[];
+  /** What becomes of two boxes that come as one device: that is told (if not said), or the device is revoked. */
+  clones?: 'report' | 'revoke';
   /** How long a device may be away and still get its next certificate by itself; 400 days if not said. */
   longestDark?: string;
 }

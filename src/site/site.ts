@@ -12,6 +12,7 @@ import type {
   MailOutcome,
   Measurement,
   PartState,
+  PeerState,
   RouterIdentity,
   TlsMaterial,
 } from '../router/protocol.ts';
@@ -54,6 +55,8 @@ export interface FleetHooks extends FleetDoor {
   judge: FleetJudge;
   /** A link fails for the dates of a certificate, or for the clock's sake. */
   datesInDoubt(): void;
+  /** Somebody came as one who is linked already. */
+  onTwins(peers: PeerState[]): void;
 }
 
 const noFleet: FleetHooks = {
@@ -61,6 +64,7 @@ const noFleet: FleetHooks = {
   datesInDoubt: () => {},
   answer: async () => null,
   mayRenew: () => false,
+  onTwins: () => {},
 };
 
 /** Which site this is; all null while it is unclaimed. */
@@ -465,6 +469,8 @@ export class Site {
       void this.#renewals.renewExpired();
     }
     if (this.#renewals.onLinks(links, this.#resources)) void this.#carryOut();
+    const peers = states.flatMap((state) => (state.kind === 'access' ? state.peers.filter(({ twin }) => twin) : []));
+    if (peers.length > 0) this.#fleet.onTwins(peers);
     const concerned = new Set(states.map((state) => this.#plan.ownerOf.get(partKey(state))));
     this.#refresh(
       // The Site's own status shows the endpoints of its accesses.

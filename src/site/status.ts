@@ -188,11 +188,15 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
 }
 
 /** Who is linked here; of which site others than a Skiff are, flow records tell. */
-function shown({ denials, ...peer }: PeerState, network: NetworkView): JsonObject {
+function shown({ denials, twin, ...peer }: PeerState, network: NetworkView): JsonObject {
   const site = peer.siteName === null ? network.siteOfRouter(peer.id) : undefined;
   const denied = denials?.map((denial): JsonObject => ({ ...denial, at: timestamp(denial.at) }));
   const known = { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
-  return denied ? { ...known, denials: denied } : known;
+  return {
+    ...known,
+    ...(twin ? { twin: { ...twin, at: timestamp(twin.at) } } : {}),
+    ...(denied ? { denials: denied } : {}),
+  };
 }
 
 function isListening(state: AccessState | undefined): boolean {

@@ -39,7 +39,9 @@ export class RevocationFile {
     const file = openSync(this.#file, 'a', 0o600);
     try {
       // One that was cut short before ends here.
-      writeSync(file, `\n${key} ${at}\n`);
+      const octets = Buffer.from(`\n${key} ${at}\n`);
+      // A disk that is full may take a part of it.
+      if (writeSync(file, octets) < octets.length) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
       fsyncSync(file);
     } finally {
       closeSync(file);
