@@ -256,15 +256,24 @@ export class Controller {
     this.#rendering = null;
     const { store } = this.#options;
     const changed: StoredDevice[] = [];
-    store.transaction(() => {
-      for (const name of this.#due.splice(0, renderAtATime)) {
-        const device = store.devices.get(name);
-        if (device?.state !== 'enrolled') continue;
-        const before = store.desired.get(name);
-        const after = this.#render(device);
-        if (after.generation !== before?.generation || after.problem !== before.problem) changed.push(device);
-      }
-    });
+    const due = this.#due.slice(0, renderAtATime);
+    try {
+      store.transaction(() => {
+        for (const name of due) {
+          const device = store.devices.get(name);
+          if (device?.state !== 'enrolled') continue;
+          const before = store.desired.get(name);
+          const after = this.#render(device);
+          if (after.generation !== before?.generation || after.problem !== before.problem) changed.push(device);
+        }
+      });
+    } catch (error) {
+      // The disk may be full: what devices are to be stays as it is until there is room.
+      log.error('fleet', `what devices are to be cannot be written: ${errorFact(error).message}`);
+      if (!this.#closed) this.#rendering = setTimeout(() => this.#renderSome(), writeEvery);
+      return;
+    }
+    this.#due.splice(0, due.length);
     for (const device of changed) {
       this.#options.onChange(device.name);
       if (this.#heard.get(device.name)?.tick != null) this.#sendDesired(device);

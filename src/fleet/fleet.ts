@@ -4,7 +4,7 @@
 import type { Identity, IssuedAnswer } from '../enrol/protocol.ts';
 import type { EnrolAnswer, EnrolRequest } from '../enrol/server.ts';
 import { wordsOf } from '../enrol/words.ts';
-import { SkiffError } from '../errors.ts';
+import { errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import type { PeerState } from '../router/protocol.ts';
 import { type Finding, failed, met, pending, timestamp } from '../site/conditions.ts';
@@ -225,24 +225,32 @@ export class Fleet implements FleetHooks {
    * group has such devices revoked.
    */
   onTwins(peers: PeerState[]): void {
-    for (const { id, address, twin } of peers) {
-      const device = this.#options.store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
-      if (!device || !twin) continue;
-      const { name } = device;
-      const both = [hostOf(address), hostOf(twin.address)];
-      const known = this.#clones.get(name) ?? [];
-      this.#clones.set(name, [...new Set([...known, ...both])].slice(-mostAddresses));
-      if (known.length > 0) continue;
-      const detail = `at ${both.join(' and ')}`;
-      const { store, now } = this.#options;
-      store.transaction(() => store.audit.add({ at: now(), event: 'device-cloned', device: name, detail }));
-      log.error('fleet', `two boxes come as the device ${name}, ${detail}: one has the key of the other`, {
-        name,
-        code: 'device-cloned',
-      });
-      if (device.state === 'enrolled' && this.#registry.group(device.group)?.spec.clones === 'revoke') {
-        this.decide('revoke', [name]);
+    for (const peer of peers) {
+      try {
+        this.#onTwin(peer);
+      } catch (error) {
+        // The disk may be full: the other box comes again.
+        log.error('fleet', `two boxes come as ${peer.id}, which cannot be written: ${errorFact(error).message}`);
       }
+    }
+  }
+
+  #onTwin({ id, address, twin }: PeerState): void {
+    const { store, now } = this.#options;
+    const device = store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
+    if (!device || !twin) return;
+    const { name } = device;
+    const both = [hostOf(address), hostOf(twin.address)];
+    const known = this.#clones.get(name) ?? [];
+    const detail = `at ${both.join(' and ')}`;
+    if (known.length === 0) {
+      store.transaction(() => store.audit.add({ at: now(), event: 'device-cloned', device: name, detail }));
+      const message = `two boxes come as the device ${name}, ${detail}: one has the key of the other`;
+      log.error('fleet', message, { name, code: 'device-cloned' });
+    }
+    this.#clones.set(name, [...new Set([...known, ...both])].slice(-mostAddresses));
+    if (device.state === 'enrolled' && this.#registry.group(device.group)?.spec.clones === 'revoke') {
+      this.decide('revoke', [name]);
     }
   }
 

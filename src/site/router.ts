@@ -2,8 +2,8 @@
  * The router thread as the main thread sees it: requests down, events up, and the end of the thread.
  */
 import { startWorker } from '../assets.ts';
-import { SkiffError } from '../errors.ts';
-import { forward } from '../log.ts';
+import { errorFact, SkiffError } from '../errors.ts';
+import { forward, log } from '../log.ts';
 import type {
   DeviceRights,
   Mail,
@@ -159,6 +159,10 @@ export class Router {
       case 'mail':
         try {
           if (!this.#stopping) handlers.onMail(event);
+        } catch (error) {
+          // The disk may be full: who wrote says it again.
+          const { code, message } = errorFact(error);
+          log.error('fleet', `a message to ${event.address} cannot be worked on: ${message}`, { code });
         } finally {
           this.#port.post({ type: 'mail.taken', id: event.id });
         }

@@ -186,12 +186,20 @@ export class Site {
   async start(): Promise<void> {
     this.#reconciler.revoke(this.#issuedToOthers.revoked());
     await this.#carryOut();
-    this.#upkeepTimer = setInterval(() => void this.upkeep(), upkeepEveryMs);
+    this.#upkeepTimer = setInterval(() => this.#tend(), upkeepEveryMs);
     // What keeps a site running are its sockets.
     this.#upkeepTimer.unref();
     this.#renewalTimer = setInterval(() => void this.#renewals.renewDue(), renewEveryMs);
     this.#renewalTimer.unref();
-    void this.upkeep();
+    this.#tend();
+  }
+
+  /** What is not done now, such as on a disk that is full, is done at the next turn. */
+  #tend(): void {
+    this.upkeep().catch((error) => {
+      const { code, message } = errorFact(error);
+      log.error('site', `what is due is not done: ${message}`, { code });
+    });
   }
 
   /** Renews what is due: certificates that others gave, and its own. */
