@@ -23,7 +23,7 @@ function object(properties: Record<string, Schema>, open = false): Schema {
 
 /** What a device knows of itself. */
 const deviceFacts = {
-  state: { enum: ['unclaimed', 'asking', 'pending', 'refused', 'enrolled', 'by-hand'] },
+  state: { enum: ['unclaimed', 'asking', 'pending', 'refused', 'enrolled', 'revoked', 'by-hand'] },
   words: { description: 'Of its key, as the hub shows them beside a device that waits.', ...orNull(text) },
   claim: orNull(text),
   hub: listOf(text),

@@ -16,6 +16,7 @@ const inWords: Record<DeviceAnswer['state'], string> = {
   pending: 'waits for somebody to approve it at its hub',
   refused: 'was refused by its hub',
   enrolled: 'is enrolled',
+  revoked: 'was enrolled, and its hub has revoked it for good',
   'by-hand': 'is a site that nobody enrolled',
 };
 

@@ -117,6 +117,11 @@ function headlineOf(facts: DeviceFacts, site: Site, links: Entry[]): StatusFacts
   };
   const waiting = waits[facts.state];
   if (waiting && site.facts.site === null) return waiting;
+  if (facts.state === 'revoked') {
+    const text =
+      'What is served in this building goes on, but there is no way to the others any more. Call whoever sent it.';
+    return { mood: 'bad', title: 'This device has been revoked', text };
+  }
   if (links.length === 0) {
     const title = site.facts.mode === 'interior' ? 'This site is running' : 'This site runs by itself';
     return { mood: 'good', title, text: 'It has no link to another site, and needs none for what it does here.' };

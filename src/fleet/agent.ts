@@ -32,9 +32,16 @@ const waiting = { first: 5_000, last: 10 * 60_000 };
 
 /** Between two questions what time it is. */
 const doubtEvery = 10_000;
+/** Between two questions whether the hub knows this device any more. */
+const standingEvery = 30_000;
+/** What a hub says of a device that it has let in once and never will again. */
+const forGood: ReadonlySet<string> = new Set(['device-revoked', 'device-rejected']);
 
-/** `by-hand`: a site that nobody enrolled, and that looks for nothing. */
-export type AgentState = 'unclaimed' | 'asking' | 'pending' | 'refused' | 'enrolled' | 'by-hand';
+/**
+ * `revoked`: it was enrolled, and its hub has ended that for good; `by-hand`: a site that nobody enrolled, and that looks
+ * for nothing.
+ */
+export type AgentState = 'unclaimed' | 'asking' | 'pending' | 'refused' | 'enrolled' | 'revoked' | 'by-hand';
 
 /** What a device knows of itself. */
 export interface DeviceFacts {
@@ -89,6 +96,7 @@ export class Agent {
   #nextAt: number | null = null;
   #closed = false;
   #doubtAgainAt = 0;
+  #askAgainAt = 0;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -139,7 +147,8 @@ export class Agent {
     if (this.#state === 'enrolled') return { findings: [met('Enrolled')], details: {} };
     const error = this.#error;
     const details: JsonObject = error ? { error: { ...error } } : {};
-    if (error && this.#state === 'refused') return { findings: [failed('Enrolled', error.message)], details };
+    if (error && (this.#state === 'refused' || this.#state === 'revoked'))
+      return { findings: [failed('Enrolled', error.message)], details };
     return { findings: [pending('Enrolled', error?.message ?? 'Asking')], details };
   }
 
@@ -150,7 +159,7 @@ export class Agent {
 
   /** Takes a claim that somebody brings, such as by a form. */
   take(text: string): DeviceFacts {
-    if (this.#state === 'enrolled' || this.#state === 'by-hand') {
+    if (this.#membership || this.#state === 'by-hand') {
       throw new SkiffError('already-exists', 'this is a site already', {
         hint: 'skiff device relink takes it to another hub',
       });
@@ -197,6 +206,22 @@ export class Agent {
     }
   }
 
+  /** The hub does not take this device's link. Why, it says to who asks with the device's key. */
+  async linkRefused(): Promise<void> {
+    const stored = this.#stored;
+    if (this.#state !== 'enrolled' || !stored || performance.now() < this.#askAgainAt) return;
+    this.#askAgainAt = performance.now() + standingEvery;
+    try {
+      const { answer } = await this.#ask(stored);
+      if (this.#closed || this.#stored !== stored || answer.state !== 'refused' || !forGood.has(answer.code)) return;
+      this.#refusedForGood(stored, refusedBy(answer).toFact());
+      this.#beMember();
+    } catch (error) {
+      const { message, code } = errorFact(error);
+      log.warn('enrol', `the hub cannot be asked why it refuses the link: ${message}`, { code });
+    }
+  }
+
   get #membership(): Membership | null {
     return this.#stored?.answer == null ? null : (JSON.parse(this.#stored.answer) as Membership);
   }
@@ -206,7 +231,7 @@ export class Agent {
     this.#timer = null;
     this.#nextAt = null;
     const { site } = this.#options;
-    if (this.#closed || this.#state === 'enrolled') return;
+    if (this.#closed || this.#membership) return;
     if (site.facts.site !== null) {
       this.#set('by-hand', null);
       return;
@@ -265,15 +290,17 @@ export class Agent {
       this.#set('pending', { code: 'enrolment-pending', message });
       return this.#again(this.#error, waiting, retryAfter);
     }
-    const { code, message, hint } = refusedBy(answer);
-    const fact = { code, message, ...(hint === undefined ? {} : { hint }) };
+    const fact = refusedBy(answer).toFact();
     if (!answer.permanent) return this.#again(fact, unreachable, retryAfter);
+    this.#refusedForGood(stored, fact);
+    this.#idle();
+  }
+
+  #refusedForGood(stored: StoredEnrolment, fact: ErrorFact): void {
     const refused = { ...stored, refusal: JSON.stringify(fact) };
     this.#options.store.transaction(() => this.#options.store.enrolment.put(refused));
     this.#stored = refused;
-    this.#set('refused', fact);
-    log.error('enrol', `${message}; it is not tried again with this claim`, { code });
-    this.#idle();
+    log.error('enrol', `${fact.message}; it is not tried again with this claim`, { code: fact.code });
   }
 
   async #ask(stored: StoredEnrolment) {
@@ -314,12 +341,17 @@ export class Agent {
 
   #beMember(): void {
     this.#nextAt = null;
-    this.#set('enrolled', null);
+    const refusal = this.#refusal;
+    this.#set(refusal ? 'revoked' : 'enrolled', refusal);
+  }
+
+  get #refusal(): ErrorFact | null {
+    return this.#stored?.refusal == null ? null : (JSON.parse(this.#stored.refusal) as ErrorFact);
   }
 
   #set(state: AgentState, error: ErrorFact | null): void {
     this.#state = state;
-    if (error && error.message !== this.#error?.message && state !== 'refused') {
+    if (error && error.message !== this.#error?.message && state !== 'refused' && state !== 'revoked') {
       log.warn('enrol', error.message, { code: error.code });
     }
     this.#error = error;
@@ -328,8 +360,8 @@ export class Agent {
 
   /** There is nothing to ask with: somebody may bring another claim. */
   #idle(): void {
-    const refusal = this.#stored?.refusal;
-    this.#set(refusal == null ? 'unclaimed' : 'refused', refusal == null ? null : (JSON.parse(refusal) as ErrorFact));
+    const refusal = this.#refusal;
+    this.#set(refusal ? 'refused' : 'unclaimed', refusal);
     this.#soon(lookEvery);
   }
 

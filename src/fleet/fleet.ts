@@ -33,7 +33,7 @@ export interface FleetOptions {
   site: Site;
   store: Store;
   now: () => number;
-  agent: Pick<Agent, 'judge' | 'datesInDoubt'>;
+  agent: Pick<Agent, 'judge' | 'datesInDoubt' | 'linkRefused'>;
 }
 
 /** Kinds of which what devices are to be depends. */
@@ -164,6 +164,10 @@ export class Fleet implements FleetHooks {
     void this.#options.agent.datesInDoubt();
   }
 
+  linkRefused(): void {
+    void this.#options.agent.linkRefused();
+  }
+
   mayRenew(id: string): boolean {
     const device = this.#options.store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
     const may = device !== undefined && this.#registry.mayRenew(device);
@@ -283,7 +287,7 @@ export class Fleet implements FleetHooks {
     const device = store.devices.get(name);
     if (!device) return { findings: [pending('Enrolled', 'No device of this name has enrolled')], details: {} };
     const news = this.#controller?.newsOf(name);
-    const online = news?.online ?? false;
+    const online = device.state === 'enrolled' && (news?.online ?? false);
     const seenAt = Math.max(device.seenAt ?? 0, news?.seenAt ?? 0);
     const clones = this.#clones.get(name);
     return {

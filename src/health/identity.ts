@@ -40,9 +40,16 @@ export async function hardwareIdentity(): Promise<HardwareIdentity> {
 export function readIdentity(file: string): HardwareIdentity {
   try {
     const value = JSON.parse(readFileSync(file, 'utf8'));
-    if (typeof value !== 'object') throw new Error('it must be an object');
-    const { serial, uuid, macs = [], model, disks = [] } = value;
-    if (!Array.isArray(macs) || !Array.isArray(disks)) throw new Error('macs and disks must be lists');
+    if (typeof value !== 'object' || value === null) throw new Error('it must be an object');
+    const { serial = '', uuid = '', macs = [], model = '', disks = [] } = value;
+    for (const [name, each] of Object.entries({ serial, uuid, model })) {
+      if (typeof each !== 'string' && each !== null) throw new Error(`${name} must be a text`);
+    }
+    for (const [name, each] of Object.entries({ macs, disks })) {
+      if (!Array.isArray(each) || each.some((item) => typeof item !== 'string')) {
+        throw new Error(`${name} must be a list of texts`);
+      }
+    }
     return { serial: text(serial), uuid: text(uuid), macs: texts(macs), model: text(model), disks: texts(disks) };
   } catch (error) {
     throw new SkiffError('bad-identity', `${file} is no identity: ${(error as Error).message}`, {

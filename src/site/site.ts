@@ -57,11 +57,14 @@ export interface FleetHooks extends FleetDoor {
   datesInDoubt(): void;
   /** Somebody came as one who is linked already. */
   onTwins(peers: PeerState[]): void;
+  /** The other end of a link does not take this site. */
+  linkRefused(): void;
 }
 
 const noFleet: FleetHooks = {
   judge: () => ({ findings: [], details: {} }),
   datesInDoubt: () => {},
+  linkRefused: () => {},
   answer: async () => null,
   mayRenew: () => false,
   onTwins: () => {},
@@ -475,6 +478,8 @@ export class Site {
     if (links.some(({ error }) => error && aboutDates.has(error.code))) {
       this.#fleet.datesInDoubt();
       void this.#renewals.renewExpired();
+    } else if (links.some(({ status }) => status === 'refused')) {
+      this.#fleet.linkRefused();
     }
     if (this.#renewals.onLinks(links, this.#resources)) void this.#carryOut();
     const peers = states.flatMap((state) => (state.kind === 'access' ? state.peers.filter(({ twin }) => twin) : []));

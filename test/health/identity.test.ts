@@ -22,7 +22,7 @@ test('a file may say as much as is known', () => {
     serial: 'A1',
     macs: ['x'],
   });
-  for (const text of ['', '7', '{"macs":"x"}', 'null']) {
+  for (const text of ['', '7', '{"macs":"x"}', '{"macs":[1]}', '{"serial":5}', 'null']) {
     assert.throws(() => readIdentity(fileOf(text)), /is no identity/, text);
   }
   assert.throws(() => readIdentity('/nonexistent/file'), /is no identity/);

@@ -236,9 +236,15 @@ test('a revoked device is cut off at once and for good', async () => {
   assert.is((await hub.cli('fleet', 'revoke', name)).stdout, `Device ${name} is revoked\n`);
   await hub.until('Device', name, ({ status }) => !status.linked, 5_000);
   await device.until('Link', 'hq', ({ status }) => status.status === 'Error');
+  assert.is((await hub.get('Device', name)).status.online, false);
+  await eventually('it knows', async () => (await stateOf(device)) === 'revoked');
+  assert.match((await device.cli('device', 'status')).stdout, /revoked it for good[\s\S]*\[device-revoked\]/);
   await hub.stop('SIGKILL');
   const back = await Skiff.run({ data: hub.data });
   await back.until('EnrolmentService', 'enrolment', 'Ready');
+  await device.stop();
+  const again = await Skiff.run({ data: device.data });
+  assert.is(await stateOf(again), 'revoked');
   // It has tried.
   await back.until('RouterAccess', 'uplinks', ({ status }) => (status.refusals as unknown[]).length > 0);
   const shown = await back.get('Device', name);
