@@ -212,7 +212,14 @@ export class Applier {
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
-    this.#work = this.#work.then(() => (this.#closed ? undefined : work()));
+    // What the disk does not let be written is tried again: when the controller speaks next, or after the usual time.
+    this.#work = this.#work
+      .then(() => (this.#closed ? undefined : work()))
+      .catch((error: unknown) => {
+        const { code, message } = errorFact(error);
+        log.error('fleet', message, { code });
+        this.#wait();
+      });
     return this.#work;
   }
 }

@@ -11,7 +11,6 @@ import {
   randomUUID,
 } from 'node:crypto';
 import { errorFact, SkiffError } from '../errors.ts';
-import { log } from '../log.ts';
 import type { Mail, MailOutcome } from '../router/protocol.ts';
 import { routerId } from '../site/plan.ts';
 import { DocumentsError } from '../site/problems.ts';
@@ -19,6 +18,8 @@ import type { Resource } from '../site/resources.ts';
 import type { JsonObject } from '../store/documents.ts';
 import type { Store } from '../store/store.ts';
 import { partsOf } from './applier.ts';
+import { guarded } from './guarded.ts';
+import { HeardReports } from './heard.ts';
 import {
   type Acknowledgement,
   CONTROLLER,
@@ -41,11 +42,11 @@ const usualPace = 30_000;
 const mostBeats = 400;
 /** Heartbeats that may be missed before a device counts as offline. */
 const missed = 2.5;
-/** What devices said is written down together, every so often: reports come by the hundred a second. */
-const writeEvery = 2_000;
 /** What devices are to be is looked at again this soon after a change, so many devices at a time. */
 const renderSoon = 50;
 const renderAtATime = 50;
+/** After it could not be written down. */
+const renderAgain = 5_000;
 /** Devices that an apply which is refused names. */
 const mostProblems = 10;
 /** Orders of a device that are looked at. */
@@ -92,22 +93,12 @@ export interface ShownDevice {
   history: ReturnType<Store['audit']['ofDevice']>;
 }
 
-interface Heard {
-  report: Report;
-  parts: Record<string, string>;
-  at: number;
-  /** By a clock that goes on evenly; null for what was heard before this start. */
-  tick: number | null;
-}
-
 export class Controller {
   readonly #options: ControllerOptions;
   readonly #key: KeyObject;
   readonly #began = performance.now();
-  readonly #heard = new Map<string, Heard>();
-  readonly #unwritten = new Set<string>();
+  readonly #heard: HeardReports;
   #unsubscribe: () => void = () => {};
-  #writing: NodeJS.Timeout | null = null;
   #rendering: NodeJS.Timeout | null = null;
   /** Devices that are yet to be looked at. */
   #due: string[] = [];
@@ -116,10 +107,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#key = keyOf(options.store);
-    for (const { device, report, at } of options.store.desired.reports()) {
-      const { parts = {}, ...rest } = JSON.parse(report) as Report;
-      this.#heard.set(device, { report: rest as Report, parts, at, tick: null });
-    }
+    this.#heard = new HeardReports(options.store, options.now);
   }
 
   /** SPKI in base64: what devices know it by. */
@@ -128,18 +116,16 @@ export class Controller {
   }
 
   start(): void {
-    this.#unsubscribe = this.#options.takeMail(CONTROLLER, (mail) => this.#onMail(mail));
-    this.#writing = setInterval(() => this.#write(), writeEvery);
-    this.#writing.unref();
+    this.#unsubscribe = this.#options.takeMail(CONTROLLER, (mail) => guarded(() => this.#onMail(mail)));
+    this.#heard.start();
     this.refresh();
   }
 
   close(): void {
     this.#closed = true;
     this.#unsubscribe();
-    if (this.#writing) clearInterval(this.#writing);
     if (this.#rendering) clearTimeout(this.#rendering);
-    this.#write();
+    this.#heard.close();
   }
 
   /** Groups, devices, or the ways to this hub have changed: what devices are to be is looked at again. */
@@ -186,7 +172,7 @@ export class Controller {
 
   newsOf(name: string): DeviceNews {
     const desired = this.#options.store.desired.head(name);
-    const heard = this.#heard.get(name);
+    const heard = this.#heard.of(name);
     const { report } = heard ?? {};
     const problem = desired?.problem ?? null;
     const bad = report?.bad.find(({ generation }) => generation === desired?.generation);
@@ -208,7 +194,7 @@ export class Controller {
     const { store, now } = this.#options;
     const device = this.#device(name);
     const desired = this.stored(name);
-    const heard = this.#heard.get(name);
+    const heard = this.#heard.of(name);
     const { generation = null, documents = [], changedAt = null, problem = null } = desired ?? {};
     return {
       device: { ...device, identity: JSON.parse(device.identity) },
@@ -236,13 +222,11 @@ export class Controller {
 
   /** A device is somebody else now, or nobody any more: what was heard of it is not true of it. */
   forget(name: string): void {
-    this.#heard.delete(name);
-    this.#unwritten.delete(name);
-    this.#options.store.desired.removeReport(name);
+    this.#heard.forget(name);
   }
 
   get #pace(): number {
-    return Math.max(usualPace, (this.#heard.size * 1_000) / mostBeats);
+    return Math.max(usualPace, (this.#heard.count * 1_000) / mostBeats);
   }
 
   #device(name: string): StoredDevice {
@@ -256,27 +240,26 @@ export class Controller {
     this.#rendering = null;
     const { store } = this.#options;
     const changed: StoredDevice[] = [];
-    const due = this.#due.slice(0, renderAtATime);
-    try {
+    const names = this.#due.slice(0, renderAtATime);
+    const written = guarded(() =>
       store.transaction(() => {
-        for (const name of due) {
+        for (const name of names) {
           const device = store.devices.get(name);
           if (device?.state !== 'enrolled') continue;
           const before = store.desired.get(name);
           const after = this.#render(device);
           if (after.generation !== before?.generation || after.problem !== before.problem) changed.push(device);
         }
-      });
-    } catch (error) {
-      // The disk may be full: what devices are to be stays as it is until there is room.
-      log.error('fleet', `what devices are to be cannot be written: ${errorFact(error).message}`);
-      if (!this.#closed) this.#rendering = setTimeout(() => this.#renderSome(), writeEvery);
+      }),
+    );
+    if (!written) {
+      if (!this.#closed) this.#rendering = setTimeout(() => this.#renderSome(), renderAgain);
       return;
     }
-    this.#due.splice(0, due.length);
+    this.#due.splice(0, names.length);
     for (const device of changed) {
       this.#options.onChange(device.name);
-      if (this.#heard.get(device.name)?.tick != null) this.#sendDesired(device);
+      if (this.#heard.of(device.name)?.tick != null) this.#sendDesired(device);
     }
     if (this.#due.length > 0 && !this.#closed) this.#rendering = setTimeout(() => this.#renderSome(), renderSoon);
   }
@@ -319,7 +302,7 @@ export class Controller {
 
   /** A hub whose database comes from a backup may be behind its devices, which take nothing older than they have. */
   #leastGeneration(name: string): number {
-    const report = this.#heard.get(name)?.report;
+    const report = this.#heard.of(name)?.report;
     const known = [
       report?.applied ?? 0,
       report?.trying ?? 0,
@@ -343,17 +326,15 @@ export class Controller {
     this.#take(device, report);
   }
 
-  #take(device: StoredDevice, { parts, ...report }: Report): void {
+  #take(device: StoredDevice, report: Report): void {
     const { name } = device;
-    const before = this.#heard.get(name);
-    if (before?.report.boot === report.boot && before.report.seq >= report.seq) return;
-    const known = parts ?? (before?.report.hash === report.hash ? before.parts : {});
-    this.#heard.set(name, { report, parts: known, at: this.#options.now(), tick: performance.now() });
-    this.#unwritten.add(name);
+    const before = this.#heard.of(name);
+    const heard = this.#heard.take(name, report);
+    if (!heard) return;
     this.#note(device, before?.report, report);
     const acknowledgement: Acknowledgement = {
       generation: report.applied,
-      hash: digest(known) === report.hash ? report.hash : null,
+      hash: digest(heard.parts) === report.hash ? report.hash : null,
       uptime: Math.round(performance.now() - this.#began),
       pace: this.#pace,
     };
@@ -388,7 +369,7 @@ export class Controller {
 
   /** Sends what the device is to be, when it has something else and does not know that already. */
   #sendDesired(device: StoredDevice): void {
-    const report = this.#heard.get(device.name)?.report;
+    const report = this.#heard.of(device.name)?.report;
     if (!report) return;
     if (this.#leastGeneration(device.name) > 0) this.#options.store.transaction(() => this.#render(device));
     const { generation = 0 } = this.#options.store.desired.head(device.name) ?? {};
@@ -408,7 +389,7 @@ export class Controller {
   ): void {
     if (doneAt !== null || expires < this.#options.now()) return;
     // It has it, and will say what came of it.
-    if (this.#heard.get(device.name)?.report.orders.some((each) => each.id === id)) return;
+    if (this.#heard.of(device.name)?.report.orders.some((each) => each.id === id)) return;
     const address = routerId(device.name, device.siteId);
     const signature = signed(orderText({ device: address, id, verb, expires }), this.#key);
     this.#send(device, 'order', { id, verb, expires, signature } satisfies OrderMessage);
@@ -417,24 +398,6 @@ export class Controller {
   /** Whoever is away gets it when it is heard again. */
   #send({ name, siteId }: StoredDevice, subject: string, message: object): void {
     void this.#options.sendMail(deviceAddress(routerId(name, siteId)), subject, JSON.stringify(message));
-  }
-
-  #write(): void {
-    if (this.#unwritten.size === 0) return;
-    const { store } = this.#options;
-    const names = [...this.#unwritten];
-    this.#unwritten.clear();
-    try {
-      store.transaction(() => {
-        for (const name of names) {
-          const heard = this.#heard.get(name);
-          if (heard) store.desired.putReport(name, JSON.stringify({ ...heard.report, parts: heard.parts }), heard.at);
-        }
-      });
-    } catch (error) {
-      // The disk may be full: it is in memory, and comes again with the next report.
-      log.error('fleet', `reports cannot be written: ${errorFact(error).message}`);
-    }
   }
 }
 

@@ -62,6 +62,8 @@ export interface OrderMessage {
 
 const mostTexts = 2_000;
 const longestText = 1_000;
+/** Of generations and times: what is more is none, and must not be counted on from. */
+const highestCount = 2 ** 48;
 
 /** A report, as far as it can be one; null when it cannot. A device may be anybody's: nothing in it is believed. */
 export function readReport(body: string): { report: Report; signature: string; signed: object } | null {
@@ -101,7 +103,7 @@ function isText(value: Json | undefined): value is string {
 }
 
 function isCount(value: Json | undefined): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+  return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < highestCount;
 }
 
 function isPart([name, part]: [string, Json]): boolean {

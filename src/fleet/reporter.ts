@@ -3,6 +3,7 @@
  * takes what the controller signed for it. Routers in between are not believed.
  */
 import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
+import { errorFact } from '../errors.ts';
 import { log } from '../log.ts';
 import type { Mail, MailOutcome } from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
@@ -144,7 +145,12 @@ export class Reporter {
     if (typeof message !== 'object' || message === null) return;
     if (subject === 'desired') this.#onDesired(message as DesiredMessage);
     else if (subject === 'ack') this.#onAcknowledgement(message as Acknowledgement);
-    else if (subject === 'order') void this.#onOrder(message as OrderMessage);
+    else if (subject === 'order') {
+      this.#onOrder(message as OrderMessage).catch((error: unknown) => {
+        const { code, message } = errorFact(error);
+        log.error('fleet', `an order cannot be noted, and is not carried out: ${message}`, { code });
+      });
+    }
   }
 
   #onDesired({ generation, documents, signature }: DesiredMessage): void {
