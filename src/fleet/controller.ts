@@ -10,14 +10,14 @@ import {
   type KeyObject,
   randomUUID,
 } from 'node:crypto';
-import { errorFact, SkiffError } from '../errors.ts';
+import { SkiffError } from '../errors.ts';
 import type { Mail, MailOutcome } from '../router/protocol.ts';
 import { routerId } from '../site/plan.ts';
-import { DocumentsError } from '../site/problems.ts';
 import type { Resource } from '../site/resources.ts';
 import type { JsonObject } from '../store/documents.ts';
 import type { Store } from '../store/store.ts';
 import { partsOf } from './applier.ts';
+import { Generations, type GenerationsOptions } from './generations.ts';
 import { guarded } from './guarded.ts';
 import { HeardReports } from './heard.ts';
 import {
@@ -29,8 +29,6 @@ import {
   type Report,
   readReport,
 } from './messages.ts';
-import { renderDevice } from './render.ts';
-import type { Rights } from './rights.ts';
 import { desiredText, digest, isSigned, orderText, reportText, signed } from './signing.ts';
 
 type StoredDevice = NonNullable<ReturnType<Store['devices']['get']>>;
@@ -47,20 +45,12 @@ const renderSoon = 50;
 const renderAtATime = 50;
 /** After it could not be written down. */
 const renderAgain = 5_000;
-/** Devices that an apply which is refused names. */
-const mostProblems = 10;
 /** Orders of a device that are looked at. */
 const mostOrders = 50;
 
-export interface ControllerOptions {
-  store: Store;
-  now: () => number;
-  documents(): Resource[];
-  /** What every device has: its Site and the way to this hub. */
-  base(device: StoredDevice): JsonObject[];
+export interface ControllerOptions extends GenerationsOptions {
   takeMail(address: string, take: (mail: Mail) => void): () => void;
   sendMail(to: string, subject: string, body: string): Promise<MailOutcome>;
-  rights: Pick<Rights, 'update' | 'prune'>;
   /** Something else is known of a device. */
   onChange(device: string): void;
 }
@@ -98,6 +88,7 @@ export class Controller {
   readonly #key: KeyObject;
   readonly #began = performance.now();
   readonly #heard: HeardReports;
+  readonly #generations: Generations;
   #unsubscribe: () => void = () => {};
   #rendering: NodeJS.Timeout | null = null;
   /** Devices that are yet to be looked at. */
@@ -108,6 +99,7 @@ export class Controller {
     this.#options = options;
     this.#key = keyOf(options.store);
     this.#heard = new HeardReports(options.store, options.now);
+    this.#generations = new Generations(options, this.#heard);
   }
 
   /** SPKI in base64: what devices know it by. */
@@ -138,27 +130,12 @@ export class Controller {
 
   /** Throws when a device could not be given what these would make of it. */
   check(changed: Resource<'DeviceGroup' | 'Device'>): void {
-    const { store, documents } = this.#options;
-    const all = [...documents().filter((each) => each.kind !== changed.kind || each.name !== changed.name), changed];
-    const concerned = store.devices
-      .all()
-      .filter(({ state }) => state === 'enrolled')
-      .filter(({ name, group }) => changed.name === (changed.kind === 'DeviceGroup' ? group : name));
-    const problems = concerned.flatMap((device) => {
-      try {
-        this.#documentsOf(device, all);
-        return [];
-      } catch (error) {
-        const fact = errorFact(error);
-        return [{ ...fact, message: `${device.name}: ${fact.message}` }];
-      }
-    });
-    if (problems.length > 0) throw new DocumentsError(problems.slice(0, mostProblems));
+    this.#generations.check(changed);
   }
 
   /** What a device is to be, rendered and written when that has changed. To be called in a transaction. */
   desiredOf(device: StoredDevice): DesiredMessage {
-    const desired = this.#render(device);
+    const desired = this.#generations.render(device);
     if (desired.problem !== null && desired.generation === 0) {
       throw new SkiffError('not-rendered', `${device.name} cannot be given its documents: ${desired.problem}`);
     }
@@ -247,7 +224,7 @@ export class Controller {
           const device = store.devices.get(name);
           if (device?.state !== 'enrolled') continue;
           const before = store.desired.get(name);
-          const after = this.#render(device);
+          const after = this.#generations.render(device);
           if (after.generation !== before?.generation || after.problem !== before.problem) changed.push(device);
         }
       }),
@@ -262,54 +239,6 @@ export class Controller {
       if (this.#heard.of(device.name)?.tick != null) this.#sendDesired(device);
     }
     if (this.#due.length > 0 && !this.#closed) this.#rendering = setTimeout(() => this.#renderSome(), renderSoon);
-  }
-
-  /** Writes what has changed of what a device is to be. */
-  #render(device: StoredDevice): StoredDesired {
-    const { store, now, documents } = this.#options;
-    const before = store.desired.get(device.name);
-    const unchanged = { device: device.name, generation: 0, documents: [], digest: '', changedAt: now(), ...before };
-    let after: StoredDesired;
-    try {
-      const rendered = this.#documentsOf(device, documents());
-      const [hash, least] = [digest(rendered), this.#leastGeneration(device.name)];
-      const same = before?.digest === hash && before.generation >= least;
-      const generation = same ? before.generation : Math.max((before?.generation ?? 0) + 1, least);
-      after = { ...unchanged, generation, documents: rendered, digest: hash, problem: null };
-      if (!same) after.changedAt = now();
-    } catch (error) {
-      after = { ...unchanged, problem: errorFact(error).message };
-    }
-    this.#options.rights.update(device, after.documents);
-    if (after.generation === before?.generation && after.problem === before.problem) return before;
-    store.desired.put(after);
-    const event = after.problem === null ? 'desired-changed' : 'desired-refused';
-    store.audit.add({
-      at: now(),
-      event,
-      device: device.name,
-      detail: after.problem ?? `generation ${after.generation}`,
-    });
-    return after;
-  }
-
-  #documentsOf(device: StoredDevice, all: Resource[]): JsonObject[] {
-    const group = all.find((each) => each.kind === 'DeviceGroup' && each.name === device.group);
-    const own = all.find((each) => each.kind === 'Device' && each.name === device.name);
-    const layers = [group, own].flatMap((each) => (each ? [each.spec as object] : []));
-    return renderDevice(device, this.#options.base(device), layers);
-  }
-
-  /** A hub whose database comes from a backup may be behind its devices, which take nothing older than they have. */
-  #leastGeneration(name: string): number {
-    const report = this.#heard.of(name)?.report;
-    const known = [
-      report?.applied ?? 0,
-      report?.trying ?? 0,
-      ...(report?.bad ?? []).map(({ generation }) => generation),
-    ];
-    const highest = Math.max(...known);
-    return highest > (this.#options.store.desired.head(name)?.generation ?? 0) ? highest + 1 : 0;
   }
 
   #onMail({ subject, body, from }: Mail): void {
@@ -371,7 +300,8 @@ export class Controller {
   #sendDesired(device: StoredDevice): void {
     const report = this.#heard.of(device.name)?.report;
     if (!report) return;
-    if (this.#leastGeneration(device.name) > 0) this.#options.store.transaction(() => this.#render(device));
+    if (this.#generations.least(device.name) > 0)
+      this.#options.store.transaction(() => this.#generations.render(device));
     const { generation = 0 } = this.#options.store.desired.head(device.name) ?? {};
     const known = [report.applied, report.trying, ...report.bad.map((each) => each.generation)].includes(generation);
     const desired = known || generation === 0 ? undefined : this.stored(device.name);
