@@ -49,7 +49,7 @@ const schemas: Record<string, Schema> = {
     version: text,
     startTime: time,
     http: {
-      description: 'Where metrics are served; null when they are not to be.',
+      description: 'Where the status page and metrics are served; null when they are not to be.',
       ...orNull(object({ url: orNull(text), error: orNull(named('Error')) })),
     },
     warnings: listOf(named('Error')),
