@@ -104,11 +104,11 @@ export function dial(
 function objectionTo(socket: tls.TLSSocket, host: string, ca: string, at: number): Error | null {
   const verdict = socket.authorizationError as Error | string | undefined;
   const code = verdict instanceof Error ? (verdict as NodeJS.ErrnoException).code : verdict;
-  if (code && !isAboutDates(code)) return Object.assign(new Error(String(verdict)), { code });
+  if (!code) return null;
+  if (!isAboutDates(code)) return Object.assign(new Error(String(verdict)), { code });
   const wrongHost = checkHost(host, socket.getPeerCertificate());
   if (wrongHost) return wrongHost;
-  const untrusted = { code: code ?? 'CERT_HAS_EXPIRED' };
-  return isTrusted(socket, ca, at) ? null : Object.assign(new Error('its dates are wrong'), untrusted);
+  return isTrusted(socket, ca, at) ? null : Object.assign(new Error('its dates are wrong'), { code });
 }
 
 function connectTls(
