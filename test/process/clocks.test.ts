@@ -1,3 +1,4 @@
+// time limit: 400 s
 /** Devices whose clock is wrong, and such as were away until long after their certificate had expired: libfaketime moves their time. */
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
