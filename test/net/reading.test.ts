@@ -200,7 +200,7 @@ test('a socket with very much to read rests, so that others have their turn', as
     );
   await using sockets = await connectSockets(false, undefined, attach);
   sockets.near.write(Buffer.alloc(total));
-  await until(() => octets === total);
+  await until(() => octets === total, 'all has come');
   assert.ok(most <= 256 * 1024, `${most} octets in one turn`);
 });
 
