@@ -3,7 +3,7 @@ import { builtinModules } from 'node:module';
 import { build } from 'esbuild';
 
 /** Packages that a dependency requires in a try block and does without. */
-const OPTIONAL_PACKAGES = ['supports-color'];
+const OPTIONAL_PACKAGES = ['supports-color', 'osx-temperature-sensor', 'macos-temperature-sensor'];
 
 /**
  * What a bundle is told about its build: the project's folder, the version, and the time in milliseconds.

@@ -6,11 +6,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 
 /** Anyone may use these; they use only each other. */
-const LEAF_FILES = ['errors.ts', 'log.ts', 'version.ts', 'assets.ts'];
+const LEAF_FILES = ['errors.ts', 'log.ts', 'version.ts', 'assets.ts', 'clock.ts', 'chain.ts'];
 /** Anyone may use these, too; each uses only itself and the leaf files. */
 const LEAF_FOLDERS = ['net', 'store', 'pki', 'enrol', 'health'];
 /** Each may use those before it. */
-const CHAIN = ['net', 'amqp', 'router', 'tcp', 'site', 'api', 'console', 'cli'];
+const CHAIN = ['net', 'amqp', 'router', 'tcp', 'site', 'fleet', 'api', 'console', 'cli'];
 /** What runs in the router thread. The parts after it run in the main thread and know only the messages between. */
 const ROUTER_THREAD = ['net', 'amqp', 'router', 'tcp'];
 const MAIN_THREAD = CHAIN.filter((folder) => !ROUTER_THREAD.includes(folder));

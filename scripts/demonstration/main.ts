@@ -1,5 +1,5 @@
 /**
- * The demo: a hub and a store, two processes of dist/skiff on this machine, that reach each other's services over one
+ * The demo: a hub and a blank store that enrols at it, two processes of dist/skiff on this machine, that reach each other's services over one
  * link, lose it and find it again. The exit code says whether all went well.
  */
 import { spawnSync } from 'node:child_process';
@@ -85,8 +85,12 @@ ${shopListener('shop2', ports.spare)}END
   curl ${shopSpeaksHttp ? 'http' : 'telnet'}://127.0.0.1:${ports.spare}/
   ${command} delete listener shop2 --data ${data.store}
 
+  # The fleet as the hub sees it, and the device as it sees itself
+  ${command} fleet devices --data ${data.hub}
+  ${command} device status --data ${data.store}
+
   # The documents and the logs
-  cat ${directory}/hub.yaml ${directory}/store1.yaml
+  cat ${directory}/hub.yaml ${directory}/claim.yaml
   tail ${hub.logFile} ${store.logFile}
 
   # Stop it all, and remove it

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { command, fetchHash, fetchText, freePorts, isRefused, sound, talk } from './clients.ts';
-import { hostPort, hubDocuments, type Place, type Ports, storeDocuments } from './documents.ts';
+import { hostPort, hubDocuments, type Place, type Ports } from './documents.ts';
 import { Service, until } from './processes.ts';
 
 const fileOctets = 100_000_000;
@@ -25,11 +25,10 @@ export class Demo {
   readonly store: Service;
   /** In the order in which they are best ended. */
   readonly services: Service[];
-  ports: Ports = { link: 0, shop: 0, printer: 0, spare: 0 };
+  ports: Ports = { link: 0, enrolment: 0, shop: 0, printer: 0, spare: 0 };
   shopSpeaksHttp = true;
   /** What it is at, for whoever has to mend it. */
   step = '';
-  readonly #root: string;
   readonly #skiff: string;
   readonly #file = join(this.directory, 'file');
   readonly #shop: Service;
@@ -41,7 +40,6 @@ export class Demo {
   readonly #commands = new AbortController();
 
   constructor(root: string, skiff: string, given: Place | null) {
-    this.#root = root;
     this.#skiff = skiff;
     this.#given = given;
     const script = join(root, 'scripts/demonstration/services.ts');
@@ -56,44 +54,44 @@ export class Demo {
 
   async show(): Promise<void> {
     const given = this.#given;
-    const [link, shop, printer, spare] = await freePorts(4);
-    this.ports = { link, shop, printer, spare };
+    const [link, enrolment, shop, printer, spare] = await freePorts(5);
+    this.ports = { link, enrolment, shop, printer, spare };
 
     let hash = '';
     let printerAt: Place | null = null;
     let shopAt = given;
-    await this.#do('Start the services, and make certificates', async () => {
+    await this.#do('Start the services', async () => {
       const port = async (service: Service) => Number((await service.start()).port);
       if (!given) {
         hash = this.#makeFile();
         shopAt = { host: '127.0.0.1', port: await port(this.#shop) };
       }
       printerAt = { host: '127.0.0.1', port: await port(this.#printer) };
-      await this.#run(
-        join(this.#root, 'scripts/certificates'),
-        '--out',
-        this.#path('certs'),
-        '--hub',
-        '127.0.0.1',
-        'store1',
-      );
       const what = given ? 'your service' : 'an HTTP server';
       return `${what} (${hostPort(shopAt!)}) beside the hub, a TCP echo (${hostPort(printerAt)}) beside the store`;
     });
 
     await this.#do('Start the hub', async () => {
       const started = performance.now();
-      writeFileSync(this.#path('hub.yaml'), hubDocuments(this.ports, shopAt!));
-      await this.hub.start('--apply', this.#path('hub.yaml'), '--apply', this.#path('certs/hub.yaml'));
+      writeFileSync(this.#path('hub.yaml'), hubDocuments(this.ports, shopAt!, printerAt!));
+      await this.hub.start('--apply', this.#path('hub.yaml'));
       return `process ${this.hub.pid}, ready after ${since(started)}`;
     });
 
-    await this.#do('Start the store, which links to the hub', async () => {
+    await this.#do('Make a claim for one store', async () => {
+      const data = ['--data', this.data.hub];
+      const claim = await this.#run(this.#skiff, 'claim', 'create', 'spring', '--group', 'stores', ...data);
+      writeFileSync(this.#path('claim.yaml'), claim, { mode: 0o600 });
+      return 'all that the store will be given is this file';
+    });
+
+    await this.#do('Start a blank store with the claim', async () => {
       const started = performance.now();
-      writeFileSync(this.#path('store1.yaml'), storeDocuments(this.ports, printerAt!));
-      await this.store.start('--apply', this.#path('store1.yaml'), '--apply', this.#path('certs/store1.yaml'));
+      writeFileSync(this.#path('identity.json'), JSON.stringify({ serial: 'DEMO-1' }));
+      await this.store.start('--claim', this.#path('claim.yaml'), '--identity', this.#path('identity.json'));
       await this.#untilReady('store', 'link', 'hub');
-      return `process ${this.store.pid}, linked over mutual TLS after ${since(started)}`;
+      const { name } = await this.#enrolled();
+      return `process ${this.store.pid}: made its key, enrolled as ${name} and linked over mutual TLS, after ${since(started)}`;
     });
 
     await this.#do(given ? 'Reach your service from the store' : "Fetch the hub's page from the store", async () => {
@@ -161,6 +159,11 @@ export class Demo {
   async #statusOf(site: keyof Data, kind: string, name: string): Promise<Record<string, unknown>> {
     const text = await this.#run(this.#skiff, 'get', kind, name, '--data', this.data[site], '-o', 'json');
     return JSON.parse(text).status;
+  }
+
+  async #enrolled(): Promise<{ name: string }> {
+    const text = await this.#run(this.#skiff, 'device', 'status', '--data', this.data.store, '-o', 'json');
+    return JSON.parse(text).device;
   }
 
   async #untilReady(site: keyof Data, kind: string, name: string): Promise<void> {

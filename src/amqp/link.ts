@@ -13,8 +13,8 @@ export interface LinkOptions {
 }
 
 interface LinkHandler {
-  /** The peer has answered our attach. */
-  onAttached?(): void;
+  /** The peer has answered our attach; one that is not `granted` is detached by it next (2.6.3). */
+  onAttached?(granted: boolean): void;
   /** The link is gone: detached by the peer, refused, or its session or connection ended. */
   onDetached(error: ErrorValue | null): void;
 }

@@ -227,7 +227,7 @@ export class Session implements ChunkOwner {
       own.source = attach.source ?? own.source;
       own.target = attach.target ?? own.target;
       if (own instanceof Receiver) own.onAttach(attach.initialDeliveryCount ?? 0);
-      own.handler.onAttached?.();
+      own.handler.onAttached?.((own instanceof Receiver ? attach.source : attach.target) !== null);
       return;
     }
     if (this.#freeHandles.length === 0 && this.#handlesUsed > this.#remoteHandleMax) {

@@ -3,6 +3,10 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { SkiffError } from '../errors.ts';
+import type { DeviceFacts } from '../fleet/agent.ts';
+import type { ShownDevice } from '../fleet/controller.ts';
+import type { Decision } from '../fleet/fleet.ts';
+import type { HardwareIdentity } from '../health/identity.ts';
 import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
 import type { IssuedFact } from '../site/issued.ts';
@@ -11,6 +15,7 @@ import { DocumentsError } from '../site/problems.ts';
 import type { RenderedDocument, RenderOptions } from '../site/render.ts';
 import type { Kind, Reference } from '../site/resources.ts';
 import type { Source } from '../site/sources.ts';
+import type { AuditEntry } from '../store/audit.ts';
 import type {
   ApiStatus,
   ApplyRequest,
@@ -18,7 +23,9 @@ import type {
   BackupRequest,
   ChangesAnswer,
   DeleteRequest,
+  DeviceAnswer,
   ErrorAnswer,
+  GiveRequest,
   LogAnswer,
   SelfCheck,
   TrafficAnswer,
@@ -99,6 +106,61 @@ export class ApiClient {
   /** A Secret and a Link for another site. */
   async generateLink(request: LinkRequest): Promise<RenderedDocument[]> {
     return (await this.#ask('POST', '/v1/links', request)) as RenderedDocument[];
+  }
+
+  /** Nobody enrols with that claim any more. */
+  async revokeClaim(name: string): Promise<void> {
+    await this.#ask('POST', `/v1/claims/${encodeURIComponent(name)}/revoke`);
+  }
+
+  /** Devices by their names, or by the words of their keys. */
+  async decide(decision: Decision, devices: string[]): Promise<{ name: string; state: string }[]> {
+    return (await this.#ask('POST', `/v1/fleet/${decision}`, { devices })) as { name: string; state: string }[];
+  }
+
+  /** Everything about one device of the fleet. */
+  async showDevice(name: string): Promise<ShownDevice> {
+    return (await this.#ask('GET', `/v1/fleet/devices/${encodeURIComponent(name)}`)) as ShownDevice;
+  }
+
+  /** Has something done at a device, at once or when it is back. */
+  async order(name: string, verb: string, withinMs: number): Promise<{ id: string; state: string }> {
+    const path = `/v1/fleet/devices/${encodeURIComponent(name)}/orders`;
+    return (await this.#ask('POST', path, { verb, withinMs })) as { id: string; state: string };
+  }
+
+  /** Puts the box with this serial in the place of a device. */
+  async replace(name: string, serial: string): Promise<{ done: boolean }> {
+    const path = `/v1/fleet/devices/${encodeURIComponent(name)}/replacement`;
+    return (await this.#ask('POST', path, { serial })) as { done: boolean };
+  }
+
+  /** Gives documents to the devices of a group, or to one. */
+  async give(request: GiveRequest): Promise<Change[]> {
+    return ((await this.#ask('POST', '/v1/fleet/documents', request)) as ChangesAnswer).changes;
+  }
+
+  /** What was decided of devices, the latest first. */
+  async audit(): Promise<AuditEntry[]> {
+    return (await this.#ask('GET', '/v1/fleet/audit')) as AuditEntry[];
+  }
+
+  /** What the device knows of itself. */
+  async device(): Promise<DeviceAnswer> {
+    return (await this.#ask('GET', '/v1/device')) as DeviceAnswer;
+  }
+
+  async identity(): Promise<HardwareIdentity> {
+    return (await this.#ask('GET', '/v1/device/identity')) as HardwareIdentity;
+  }
+
+  /** Leaves its hub for that of another claim. */
+  async relink(claim: string): Promise<DeviceFacts> {
+    return (await this.#ask('POST', '/v1/device/relink', { claim })) as DeviceFacts;
+  }
+
+  async reset(): Promise<void> {
+    await this.#ask('POST', '/v1/device/reset');
   }
 
   async backup(passphrase: string): Promise<Buffer> {

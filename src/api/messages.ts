@@ -3,6 +3,8 @@
  * were refused.
  */
 import type { ErrorFact } from '../errors.ts';
+import type { DeviceFacts } from '../fleet/agent.ts';
+import type { MemberFacts } from '../fleet/member.ts';
 import type { LogRecord } from '../log.ts';
 import type { Traffic } from '../router/protocol.ts';
 import type { Change } from '../site/documents.ts';
@@ -55,6 +57,14 @@ export interface ApplyRequest {
   sources: Source[];
 }
 
+/** POST /v1/fleet/documents: for the devices of a group, or for one. */
+export interface GiveRequest extends ApplyRequest {
+  group?: string;
+  device?: string;
+  /** What is not among them goes. */
+  prune?: boolean;
+}
+
 /** DELETE /v1/documents */
 export interface DeleteRequest {
   documents: Reference[];
@@ -68,6 +78,12 @@ export interface BackupRequest {
 export interface BackupAnswer {
   /** The file, in base64. */
   backup: string;
+}
+
+/** GET /v1/device */
+export interface DeviceAnswer extends DeviceFacts {
+  /** How it stands with its controller; null when it belongs to none. */
+  controller: MemberFacts | null;
 }
 
 /** The answer to a change of documents. */

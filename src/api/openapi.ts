@@ -21,6 +21,21 @@ function object(properties: Record<string, Schema>, open = false): Schema {
   return { type: 'object', properties: Object.fromEntries(plain), required, additionalProperties: open };
 }
 
+/** What a device knows of itself. */
+const deviceFacts = {
+  state: { enum: ['unclaimed', 'asking', 'pending', 'refused', 'enrolled', 'revoked', 'by-hand'] },
+  words: { description: 'Of its key, as the hub shows them beside a device that waits.', ...orNull(text) },
+  claim: orNull(text),
+  hub: listOf(text),
+  device: orNull(object({ name: text, siteId: text, group: text })),
+  identity: orNull(named('Identity')),
+  tried: listOf(object({ place: text, outcome: text })),
+  attempts: count,
+  error: orNull(named('Error')),
+  nextAttemptTime: orNull(time),
+  enrolledTime: orNull(time),
+};
+
 const schemas: Record<string, Schema> = {
   Error: object({ code: text, message: text, 'hint?': text }),
   ErrorAnswer: object({ code: text, message: text, 'hint?': text, 'problems?': listOf(named('Error')) }),
@@ -38,6 +53,32 @@ const schemas: Record<string, Schema> = {
       ...orNull(object({ url: orNull(text), error: orNull(named('Error')) })),
     },
     warnings: listOf(named('Error')),
+  }),
+  Identity: object({
+    serial: orNull(text),
+    uuid: orNull(text),
+    macs: listOf(text),
+    model: orNull(text),
+    disks: listOf(text),
+  }),
+  Claim: object({ claim: { description: 'The text of an EnrolmentToken, YAML or JSON.', ...text } }),
+  DeviceFacts: object(deviceFacts),
+  Device: object({ ...deviceFacts, controller: orNull(named('Membership')) }),
+  Membership: object({
+    heardAt: { description: 'Milliseconds since the epoch.', ...orNull(count) },
+    applied: count,
+    trying: orNull(count),
+    error: orNull(text),
+  }),
+  Devices: object({ devices: listOf(text) }),
+  DecidedDevice: object({ name: text, state: { enum: ['pending', 'enrolled', 'rejected', 'revoked'] } }),
+  AuditEntry: object({
+    at: { description: 'Milliseconds since the epoch.', ...count },
+    event: text,
+    device: orNull(text),
+    claim: orNull(text),
+    address: orNull(text),
+    detail: orNull(text),
   }),
   SelfCheck: object({
     routerMs: { description: 'Milliseconds of a round trip through the router thread.', type: 'number', minimum: 0 },
@@ -104,6 +145,17 @@ const schemas: Record<string, Schema> = {
       ...object({ name: text, text }),
     }),
   }),
+  Give: {
+    description: 'Documents for the devices of a group, or for one; with `prune` in place of those there.',
+    ...object({
+      sources: listOf(object({ name: text, text })),
+      'group?': text,
+      'device?': text,
+      'prune?': { type: 'boolean' },
+    }),
+  },
+  OrderRequest: object({ verb: text, withinMs: count }),
+  ReplacementRequest: object({ serial: text }),
   BackupRequest: object({ passphrase: { type: 'string' } }),
   Backup: object({ backup: { description: 'The file that skiff site restore takes, in base64.', ...text } }),
   Issued: {
@@ -173,6 +225,9 @@ function operation({ summary, parameters, body, answer, lines }: Operation): obj
   };
 }
 
+/** Of devices, by their names or words. */
+const decision = (summary: string) => operation({ summary, body: 'Devices', answer: listOf(named('DecidedDevice')) });
+
 const paths: Record<string, Record<string, object>> = {
   '/openapi.json': { get: operation({ summary: 'This description', answer: { type: 'object' } }) },
   '/v1/status': { get: operation({ summary: 'The process and its site', answer: named('Status') }) },
@@ -191,6 +246,64 @@ const paths: Record<string, Record<string, object>> = {
       parameters: [showSecrets],
       answer: listOf(named('Document')),
     }),
+  },
+  '/v1/claims/{name}/revoke': {
+    post: operation({ summary: 'Nobody enrols with a claim any more', parameters: [name], answer: { type: 'object' } }),
+  },
+  '/v1/device': {
+    get: operation({ summary: 'This machine as a device of a fleet', answer: named('Device') }),
+  },
+  '/v1/device/identity': {
+    get: operation({ summary: 'What this machine says of itself when it enrols', answer: named('Identity') }),
+  },
+  '/v1/device/claim': {
+    post: operation({
+      summary: 'Brings a claim to a device that has none',
+      body: 'Claim',
+      answer: named('DeviceFacts'),
+    }),
+  },
+  '/v1/device/relink': {
+    post: operation({
+      summary: 'Leaves the hub for that of another claim',
+      body: 'Claim',
+      answer: named('DeviceFacts'),
+    }),
+  },
+  '/v1/device/reset': {
+    post: operation({ summary: 'Wipes everything, and ends the process', answer: { type: 'object' } }),
+  },
+  '/v1/fleet/approve': { post: decision('Lets devices in that wait for approval') },
+  '/v1/fleet/reject': { post: decision('Turns devices away that wait for approval') },
+  '/v1/fleet/revoke': { post: decision('Ends what devices may do, for good') },
+  '/v1/fleet/devices/{name}': {
+    get: operation({ summary: 'Everything about a device', parameters: [name], answer: { type: 'object' } }),
+  },
+  '/v1/fleet/devices/{name}/orders': {
+    post: operation({
+      summary: 'Has something done at a device, at once or when it is back',
+      parameters: [name],
+      body: 'OrderRequest',
+      answer: { type: 'object' },
+    }),
+  },
+  '/v1/fleet/devices/{name}/replacement': {
+    post: operation({
+      summary: 'Puts another box in the place of a device',
+      parameters: [name],
+      body: 'ReplacementRequest',
+      answer: object({ name: text, serial: text, done: { type: 'boolean' } }),
+    }),
+  },
+  '/v1/fleet/documents': {
+    post: operation({
+      summary: 'Gives documents to the devices of a group, or to one',
+      body: 'Give',
+      answer: named('Changes'),
+    }),
+  },
+  '/v1/fleet/audit': {
+    get: operation({ summary: 'What was decided of devices, the latest first', answer: listOf(named('AuditEntry')) }),
   },
   '/v1/backup': {
     post: operation({ summary: 'All that the site keeps, encrypted', body: 'BackupRequest', answer: named('Backup') }),

@@ -2,6 +2,8 @@
  * The routes of the local API: a method, a path, what is done. Reading and writing HTTP is the server's.
  */
 import { SkiffError } from '../errors.ts';
+import type { Agent } from '../fleet/agent.ts';
+import type { Decision, Fleet } from '../fleet/fleet.ts';
 import type { LogRecord } from '../log.ts';
 import type { Change } from '../site/documents.ts';
 import { kinds } from '../site/kinds.ts';
@@ -15,6 +17,8 @@ import type {
   BackupRequest,
   ChangesAnswer,
   DeleteRequest,
+  DeviceAnswer,
+  GiveRequest,
   LogAnswer,
   SelfCheck,
   TrafficAnswer,
@@ -23,6 +27,10 @@ import type {
 /** What the routes serve from. */
 export interface ApiContext {
   site: Site;
+  fleet: Fleet;
+  agent: Agent;
+  /** Wipes everything, and ends the process. */
+  reset(): void;
   status(): ApiStatus;
   selfCheck(): Promise<SelfCheck>;
   log(): LogRecord[];
@@ -79,7 +87,38 @@ export const routes: Route[] = [
   { method: 'POST', path: /^\/v1\/authorities\/([^/]+)\/roll$/, handle: roll },
   { method: 'POST', path: /^\/v1\/links$/, handle: generateLink },
   { method: 'POST', path: /^\/v1\/tokens\/redeem$/, handle: redeem },
+  { method: 'POST', path: /^\/v1\/claims\/([^/]+)\/revoke$/, handle: revokeClaim },
+  { method: 'POST', path: /^\/v1\/fleet\/(approve|reject|revoke)$/, handle: decide },
+  {
+    method: 'GET',
+    path: /^\/v1\/fleet\/devices\/([^/]+)$/,
+    handle: ({ fleet }, { path }) => fleet.show(path[0]),
+  },
+  { method: 'POST', path: /^\/v1\/fleet\/devices\/([^/]+)\/orders$/, handle: order },
+  { method: 'POST', path: /^\/v1\/fleet\/devices\/([^/]+)\/replacement$/, handle: replace },
+  { method: 'POST', path: /^\/v1\/fleet\/documents$/, handle: give },
+  {
+    method: 'GET',
+    path: /^\/v1\/device$/,
+    handle: ({ agent, fleet }): DeviceAnswer => ({ ...agent.facts, controller: fleet.membership }),
+  },
+  { method: 'GET', path: /^\/v1\/device\/identity$/, handle: ({ agent }) => agent.identity() },
+  {
+    method: 'POST',
+    path: /^\/v1\/device\/claim$/,
+    handle: async ({ agent }, { body }) => agent.take(readClaim(await body())),
+  },
+  {
+    method: 'POST',
+    path: /^\/v1\/device\/relink$/,
+    handle: async ({ agent }, { body }) => agent.relink(readClaim(await body())),
+  },
+  { method: 'POST', path: /^\/v1\/device\/reset$/, handle: reset },
+  { method: 'GET', path: /^\/v1\/fleet\/audit$/, handle: ({ fleet }) => fleet.audit(mostAudited) },
 ];
+
+/** Rows that one answer has. */
+const mostAudited = 1_000;
 
 function rendering(query: URLSearchParams): { showSecrets: boolean } {
   return { showSecrets: query.get('show-secrets') === 'true' };
@@ -149,6 +188,59 @@ async function redeem({ site }: ApiContext, { body }: ApiRequest): Promise<Chang
   const { sources } = readApply(await body());
   const { readDocuments } = await import('../site/read.ts');
   return { changes: await site.redeem(readDocuments(sources)) };
+}
+
+function revokeClaim({ fleet }: ApiContext, { path }: ApiRequest): unknown {
+  fleet.revokeClaim(path[0]);
+  return {};
+}
+
+function readClaim(body: unknown): string {
+  const claim = (body as { claim?: unknown } | null)?.claim;
+  if (typeof claim !== 'string')
+    throw new SkiffError('bad-request', 'the body must be {"claim":…}, the text of an EnrolmentToken');
+  return claim;
+}
+
+/** The answer goes out before everything ends. */
+function reset(context: ApiContext): unknown {
+  setImmediate(() => context.reset());
+  return {};
+}
+
+async function decide({ fleet }: ApiContext, { path, body }: ApiRequest): Promise<unknown> {
+  const devices = ((await body()) as { devices?: unknown } | null)?.devices;
+  if (!Array.isArray(devices) || !devices.every((device) => typeof device === 'string')) {
+    throw new SkiffError('bad-request', 'the body must be {"devices":[NAME or WORDS,…]}');
+  }
+  return fleet.decide(path[0] as Decision, devices);
+}
+
+async function order({ fleet }: ApiContext, { path, body }: ApiRequest): Promise<unknown> {
+  const { verb, withinMs } = ((await body()) ?? {}) as { verb?: unknown; withinMs?: unknown };
+  if (typeof verb !== 'string' || verb === '' || !Number.isSafeInteger(withinMs)) {
+    throw new SkiffError('bad-request', 'the body must be {"verb":…,"withinMs":…}');
+  }
+  return fleet.order(path[0], verb, withinMs as number);
+}
+
+async function replace({ fleet }: ApiContext, { path, body }: ApiRequest): Promise<unknown> {
+  const serial = ((await body()) as { serial?: unknown } | null)?.serial;
+  if (typeof serial !== 'string' || serial === '') {
+    throw new SkiffError('bad-request', 'the body must be {"serial":…}');
+  }
+  return fleet.replace(path[0], serial);
+}
+
+async function give({ fleet }: ApiContext, { body }: ApiRequest): Promise<ChangesAnswer> {
+  const change = ((await body()) ?? {}) as Partial<GiveRequest>;
+  const { sources } = readApply(change);
+  const { group, device, prune = false } = change;
+  if ([group, device].filter((each) => typeof each === 'string' && each !== '').length !== 1) {
+    throw new SkiffError('bad-request', 'the body must name a "group" or a "device"');
+  }
+  const whom = group === undefined ? { device: String(device) } : { group: String(group) };
+  return { changes: await fleet.give({ sources, ...whom, prune: prune === true }) };
 }
 
 async function generateLink({ site }: ApiContext, { body }: ApiRequest): Promise<unknown> {

@@ -81,6 +81,59 @@ export const commands: Registry = {
     summary: 'put a new CA in the place of one',
     load: async () => (await import('./certificate.ts')).certificateRoll,
   },
+  'claim create': {
+    summary: 'print what devices enrol with at this hub',
+    load: async () => (await import('./claim.ts')).claimCreate,
+  },
+  'claim list': { summary: 'show the claims', load: async () => (await import('./claim.ts')).claimList },
+  'claim show': { summary: 'show a claim', load: async () => (await import('./claim.ts')).claimShow },
+  'claim revoke': {
+    summary: 'let nobody enrol with a claim any more',
+    load: async () => (await import('./claim.ts')).claimRevoke,
+  },
+  'fleet apply': {
+    summary: 'give documents to devices',
+    load: async () => (await import('./fleet-desired.ts')).fleetApply,
+  },
+  'fleet show': { summary: 'show one device', load: async () => (await import('./fleet-desired.ts')).fleetShow },
+  'fleet order': {
+    summary: 'have something done at a device',
+    load: async () => (await import('./fleet-desired.ts')).fleetOrder,
+  },
+  'fleet replace': {
+    summary: 'put another box in the place of a device',
+    load: async () => (await import('./fleet-desired.ts')).fleetReplace,
+  },
+  'fleet devices': { summary: 'show the devices', load: async () => (await import('./fleet.ts')).fleetDevices },
+  'fleet groups': { summary: 'show the groups of devices', load: async () => (await import('./fleet.ts')).fleetGroups },
+  'fleet approve': {
+    summary: 'let devices in that wait',
+    load: async () => (await import('./fleet.ts')).fleetApprove,
+  },
+  'fleet reject': {
+    summary: 'turn devices away that wait',
+    load: async () => (await import('./fleet.ts')).fleetReject,
+  },
+  'fleet revoke': {
+    summary: 'end what devices may do, for good',
+    load: async () => (await import('./fleet.ts')).fleetRevoke,
+  },
+  'device status': {
+    summary: 'show whether this device belongs to a fleet',
+    load: async () => (await import('./device.ts')).deviceStatus,
+  },
+  'device identity': {
+    summary: 'show what this machine says of itself',
+    load: async () => (await import('./device.ts')).deviceIdentity,
+  },
+  'device relink': {
+    summary: 'take this device to another hub',
+    load: async () => (await import('./device.ts')).deviceRelink,
+  },
+  'device reset': {
+    summary: 'wipe all that this device keeps',
+    load: async () => (await import('./device.ts')).deviceReset,
+  },
   ...resource('listener', 'a listener', 'the listeners'),
   ...resource('connector', 'a connector', 'the connectors'),
   ...resource('mkl', 'a MultiKeyListener', 'the MultiKeyListeners'),

@@ -2,6 +2,7 @@
  * The kinds that have verbs of their own (`create`, `update`, `status`, `delete`, `generate`), as data: which options
  * they have and what each writes into the document. Names, defaults and messages are Skupper's where it has them.
  */
+import { skiff } from '../site/kinds.ts';
 import type { RenderedDocument } from '../site/render.ts';
 import type { Kind } from '../site/resources.ts';
 import type { JsonObject } from '../store/documents.ts';
@@ -30,6 +31,8 @@ export interface ResourceDefinition {
   /** What `create` waits for if not told. */
   wait: 'configured' | 'ready';
   fields: Record<string, FieldOption>;
+  /** Options of `create` that make another document besides. */
+  besides?: Record<string, { option: Option; document: RenderedDocument }>;
   /** Options of which one is given at most. */
   exclusive?: readonly string[];
   /** The spec that `create` starts from. */
@@ -132,6 +135,12 @@ const site: ResourceDefinition = {
       },
     },
     edge: flag('edge', 'only links to others, and is linked to by nobody'),
+  },
+  besides: {
+    'enable-enrolment': {
+      option: { type: 'boolean', help: 'let devices enrol here, on port 9090' },
+      document: { apiVersion: skiff, kind: 'EnrolmentService', metadata: { name: 'enrolment' }, spec: {} },
+    },
   },
   initial: () => ({}),
   examples: { create: 'store1 --edge', update: 'hub --enable-link-access' },

@@ -1,13 +1,19 @@
 /**
  * `skiff run`: a site in the foreground, from its documents to its end.
  */
+import { resolve } from 'node:path';
 import type { ApiStatus } from '../api/messages.ts';
 import type { ApiContext } from '../api/routes.ts';
 import { ApiServer } from '../api/server.ts';
 import { checkSocketPath, socketPath } from '../api/socket.ts';
+import { Clock } from '../clock.ts';
+import { ClaimForm } from '../console/claim-form.ts';
 import { pagesOf } from '../console/pages.ts';
 import { ConsoleServer, type HttpAddress } from '../console/server.ts';
 import { SkiffError } from '../errors.ts';
+import { Agent, type AgentOptions } from '../fleet/agent.ts';
+import { Fleet } from '../fleet/fleet.ts';
+import { hardwareIdentity, readIdentity } from '../health/identity.ts';
 import { RecentLog } from '../health/recent-log.ts';
 import { ServiceManager } from '../health/service-manager.ts';
 import { ThreadWatch } from '../health/thread.ts';
@@ -19,7 +25,7 @@ import { selfCheck } from '../site/self-check.ts';
 import { Site } from '../site/site.ts';
 import { readSources } from '../site/sources.ts';
 import { Store } from '../store/store.ts';
-import { version } from '../version.ts';
+import { buildTime, version } from '../version.ts';
 import { command, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 
@@ -41,13 +47,28 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
       completion: 'file',
       help: 'documents to add or change first',
     },
-    claim: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
-    identity: { type: 'string', value: 'FILE', completion: 'file', help: 'not supported yet' },
+    claim: {
+      type: 'string',
+      value: 'FILE',
+      completion: 'file',
+      help: 'the claim to enrol with, while this is no site yet',
+    },
+    'claim-form': {
+      type: 'boolean',
+      default: false,
+      help: 'while this is no site yet, take a claim by a form of the status page, from who knows the number in the log',
+    },
+    identity: {
+      type: 'string',
+      value: 'FILE',
+      completion: 'file',
+      help: 'what to say of this machine in place of what its firmware says (JSON)',
+    },
     http: {
       type: 'string',
       value: 'HOST:PORT|off',
       default: '127.0.0.1:8080',
-      help: 'where metrics are served; port 0 picks one, which debug check shows',
+      help: 'where the status page and metrics are served; port 0 picks one, which debug check shows',
     },
     'log-format': {
       type: 'string',
@@ -59,12 +80,10 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
   },
   examples: [
     { for: 'a site with what a directory declares', command: 'skiff run --apply /etc/skiff' },
+    { for: 'a device whose status page is for everybody near', command: 'skiff run --http 0.0.0.0:8080' },
     { for: 'a second site on this machine', command: 'skiff run --data /srv/skiff/store2 --http off' },
   ],
-  async run({ data, apply, claim, identity, http, 'log-format': logFormat }) {
-    for (const [option, value] of Object.entries({ claim, identity })) {
-      if (value !== undefined) throw new SkiffError('not-supported', `option --${option} is not supported yet`);
-    }
+  async run({ data, apply, claim, 'claim-form': claimForm, identity, http, 'log-format': logFormat }) {
     const address = readAddress(http);
     const recent = new RecentLog(recentRecords);
     setLogSink(recent.before(stderrSink(logFormat)));
@@ -72,7 +91,11 @@ first is "ready". The log goes to stderr. SIGTERM and SIGINT end it: streams get
     checkSocketPath(socketPath(directory));
     // Nothing is opened, let alone changed, for documents that are no good.
     const documents = await read(apply);
-    await serve(Store.open(directory, { command: 'run', waitMs: lockWaitMs }), { apply, documents, recent, address });
+    const places = { file: claim === undefined ? null : resolve(claim), data: directory };
+    const known = identity === undefined ? null : readIdentity(identity);
+    const machine = { places, identity: async () => known ?? (await hardwareIdentity()) };
+    const store = Store.open(directory, { command: 'run', waitMs: lockWaitMs });
+    await serve(store, { apply, documents, machine, recent, address, claimForm });
   },
 });
 
@@ -95,12 +118,14 @@ interface Serving {
   /** The files and directories that `documents` came from. */
   apply: string[];
   documents: ReadDocument[];
+  machine: Pick<AgentOptions, 'places' | 'identity'>;
   recent: RecentLog;
   address: HttpAddress | null;
+  claimForm: boolean;
 }
 
 /** Resolves when the process may end; throws when it has to. */
-async function serve(store: Store, { apply, documents, recent, address }: Serving): Promise<void> {
+async function serve(store: Store, { apply, documents, machine, recent, address, claimForm }: Serving): Promise<void> {
   const end = Promise.withResolvers<void>();
   const onSignal = (signal: string) => {
     log.info('run', `ending on ${signal}`);
@@ -115,14 +140,29 @@ async function serve(store: Store, { apply, documents, recent, address }: Servin
       log.error('run', error.message, { code: error.code, stack });
       end.reject(error);
     };
-    const site = new Site({ store, version, startRouter: startRouterThread, now: Date.now, onFailure });
+    const clock = new Clock(Math.max(buildTime, store.facts.lastTime()));
+    const { now } = clock;
+    const site = new Site({ store, version, startRouter: startRouterThread, now, onFailure });
+    clock.onCorrection = () => site.setClock(now());
+    if (clock.isCorrected) site.setClock(now());
+    const reset = () => {
+      log.warn('run', 'everything is wiped');
+      store.wipe();
+      end.resolve();
+    };
+    const agent = new Agent({ site, store, now, clock, version, ...machine });
+    const fleet = new Fleet({ site, store, now, agent });
     if (documents.length) site.documents.apply(documents, 'local');
     const watch = new ThreadWatch();
-    const http = address && new ConsoleServer(address, pagesOf({ site, store, watch }));
+    const form = claimForm ? formOf(agent) : null;
+    const status = statusOf(site, store, () => http?.state ?? null);
+    const sources = { site, device: () => agent.facts, controller: () => fleet.membership, log: () => recent.records };
+    const page = { ...sources, version, startedAt: now(), now, warnings: () => status().warnings };
+    const http = address && new ConsoleServer(address, pagesOf({ site, store, watch, form, status: page }));
     const reload = () => reloadFrom(apply, site);
     const context: ApiContext = {
-      ...contextOf(site, store, recent),
-      status: statusOf(site, store, () => http?.state ?? null),
+      ...contextOf({ site, fleet, agent, reset }, store, recent),
+      status,
       reload,
     };
     const onHangup = () => void reload().catch((error) => log.error('run', `nothing is reloaded: ${error.message}`));
@@ -131,12 +171,14 @@ async function serve(store: Store, { apply, documents, recent, address }: Servin
     await http?.open();
     const manager = new ServiceManager(process.env, () => selfCheck(site, store));
     try {
-      await Promise.race([announce(site, manager), end.promise]);
+      await Promise.race([announce(site, fleet, agent, manager), end.promise]);
       await end.promise;
     } finally {
       process.off('SIGHUP', onHangup);
       void manager.stopping();
       watch.close();
+      agent.close();
+      fleet.close();
       await Promise.all([server.close(), http?.close()]);
       await site.stop(drainMs);
     }
@@ -144,6 +186,15 @@ async function serve(store: Store, { apply, documents, recent, address }: Servin
     store.close();
     process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
   }
+}
+
+/** The form is for a device that is nobody yet. */
+function formOf(agent: Agent): ClaimForm {
+  return new ClaimForm({
+    isOpen: () => agent.takesClaims,
+    take: (claim) => void agent.take(claim),
+    now: Date.now,
+  });
 }
 
 /** Adds and changes what the files say by now; as at the start, nothing is taken away. */
@@ -159,22 +210,29 @@ async function reloadFrom(files: string[], site: Site): Promise<Change[]> {
 }
 
 /** The ready line, once everything has been tried, and from then on whenever another site comes to be. */
-async function announce(site: Site, manager: ServiceManager): Promise<void> {
+async function announce(site: Site, fleet: Fleet, agent: Agent, manager: ServiceManager): Promise<void> {
   await site.start();
+  fleet.start();
   void manager.ready(site.facts.site ?? 'no site yet');
   emit({ event: 'ready', ...site.facts, pid: process.pid });
   site.subscribe((event) => {
     if (event.event === 'site') emit(event);
   });
+  agent.start();
 }
 
 function emit(event: object): void {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 }
 
-function contextOf(site: Site, store: Store, recent: RecentLog): Omit<ApiContext, 'status' | 'reload'> {
+function contextOf(
+  parts: Pick<ApiContext, 'site' | 'fleet' | 'agent' | 'reset'>,
+  store: Store,
+  recent: RecentLog,
+): Omit<ApiContext, 'status' | 'reload'> {
+  const { site } = parts;
   return {
-    site,
+    ...parts,
     selfCheck: async () => ({ routerMs: await selfCheck(site, store), database: store.check() }),
     log: () => recent.records,
     backup: (passphrase) => {

@@ -8,7 +8,7 @@ import type { JsonObject } from '../store/documents.ts';
 import { readInteger } from './arguments.ts';
 import { type Argument, type Command, command, documentOutputOption, type Options, usageError } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
-import { print, printDocument, warn } from './output.ts';
+import { print, printDocument, printDocuments, warn } from './output.ts';
 import { waitUntil } from './progress.ts';
 import { documentOf, portField, type ResourceDefinition, titled, withFields } from './resources.ts';
 import { type SiteAccess, withSite } from './site-access.ts';
@@ -56,6 +56,15 @@ function existing({ kind, noun }: ResourceDefinition): Argument {
   return { name: 'NAME', label: `${noun} name`, completion: { kind }, help: `which ${noun}` };
 }
 
+/** What else is to be made, by the options that ask for it. */
+function documentsBesides({ besides = {} }: ResourceDefinition, values: Record<string, unknown>): RenderedDocument[] {
+  return Object.entries(besides).flatMap(([name, { document }]) => (values[name] ? [document] : []));
+}
+
+function besideOptions({ besides = {} }: ResourceDefinition): Options {
+  return Object.fromEntries(Object.entries(besides).map(([name, { option }]) => [name, option]));
+}
+
 function newDocument(definition: ResourceDefinition, values: Record<string, unknown>, args: string[]) {
   const [name, portText] = args;
   const spec = definition.initial(name);
@@ -75,6 +84,7 @@ function create(definition: ResourceDefinition): Command {
     incomplete: incomplete(definition),
     options: {
       ...fieldOptions(definition, true),
+      ...besideOptions(definition),
       wait: waitOption(definition),
       timeout: timeoutOption,
     } as Options,
@@ -96,7 +106,7 @@ function create(definition: ResourceDefinition): Command {
             hint: `Change it with skiff ${noun} update ${same.metadata.name}`,
           });
         }
-        await apply(site, document);
+        await apply(site, document, ...documentsBesides(definition, values));
         await settle(site, definition, args[0], 'create', values);
       });
     },
@@ -171,23 +181,29 @@ function generate(definition: ResourceDefinition): Command {
     description: `Prints the document that create would make, and changes nothing.`,
     arguments: newArguments(definition),
     incomplete: incomplete(definition),
-    options: { ...fieldOptions(definition, true), output: documentOutputOption } as Options,
+    options: {
+      ...fieldOptions(definition, true),
+      ...besideOptions(definition),
+      output: documentOutputOption,
+    } as Options,
     examples: [{ for: 'a file to apply later', command: `skiff ${noun} generate ${examples.create} > ${noun}.yaml` }],
     async run(values, args) {
       const document = newDocument(definition, values, args);
       const { readDocuments } = await import('../site/read.ts');
-      readDocuments(source(document));
-      await printDocument(document, values.output as unknown as 'yaml' | 'json');
+      const besides = documentsBesides(definition, values);
+      readDocuments(source(document, ...besides));
+      const output = values.output as unknown as 'yaml' | 'json';
+      await (besides.length > 0 ? printDocuments([document, ...besides], output) : printDocument(document, output));
     },
   });
 }
 
-function source(document: RenderedDocument) {
-  return [{ name: 'this command', text: JSON.stringify(document) }];
+function source(...documents: RenderedDocument[]) {
+  return [{ name: 'this command', text: JSON.stringify(documents) }];
 }
 
-async function apply(site: SiteAccess, document: RenderedDocument): Promise<void> {
-  await site.apply(source(document));
+async function apply(site: SiteAccess, ...documents: RenderedDocument[]): Promise<void> {
+  await site.apply(source(...documents));
 }
 
 /** What is kept at this site by itself: what others gave it is theirs to take away. */

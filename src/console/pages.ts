@@ -4,9 +4,12 @@ import type { ThreadWatch } from '../health/thread.ts';
 import { answered, selfCheck } from '../site/self-check.ts';
 import type { Site } from '../site/site.ts';
 import type { Store } from '../store/store.ts';
+import type { ClaimForm } from './claim-form.ts';
 import { expositionType, write } from './exposition.ts';
 import { familiesOf } from './metrics.ts';
-import { type Answer, type Pages, plain } from './server.ts';
+import { type Answer, htmlType, type Pages, plain } from './server.ts';
+import { type StatusSources, statusFacts } from './status-facts.ts';
+import { statusPage } from './status-page.ts';
 
 /** What the pages tell of. */
 export interface PageContext {
@@ -14,13 +17,25 @@ export interface PageContext {
   store: Store;
   /** Of the main thread. */
   watch: ThreadWatch;
+  status: StatusSources;
+  /** null: nobody asked for it. */
+  form: ClaimForm | null;
 }
 
 export function pagesOf(context: PageContext): Pages {
+  const { form, status } = context;
   return {
-    '/healthz': () => unlessHanging(() => health(context)),
-    '/metrics': () => unlessHanging(() => metrics(context)),
+    '/': { show: () => home(status, form?.isOpen ?? false) },
+    '/healthz': { show: () => unlessHanging(() => health(context)) },
+    '/metrics': { show: () => unlessHanging(() => metrics(context)) },
+    ...(form ? { '/claim': { show: () => form.show(), submit: (body) => form.submit(body) } } : {}),
   };
+}
+
+/** Everything in it is known already: it is there whatever hangs. */
+function home(status: StatusSources, form: boolean): Answer {
+  const { html, headers } = statusPage(statusFacts(status), { form });
+  return { status: 200, type: htmlType, body: html, headers };
 }
 
 async function health({ site, store }: PageContext): Promise<Answer> {

@@ -1,6 +1,6 @@
 /**
- * HTTP for people and monitoring: pages that are read, and nothing that changes anything. It asks for no password, so it
- * shows no secrets. A port that is taken is tried again until it is free; nothing else waits for that.
+ * HTTP for people and monitoring: pages that are read, and one form at most. It asks for no password, so it shows no
+ * secrets. A port that is taken is tried again until it is free; nothing else waits for that.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, isIP } from 'node:net';
@@ -23,13 +23,21 @@ export interface Answer {
   headers?: Record<string, string>;
 }
 
+export interface Page {
+  show(): Answer | Promise<Answer>;
+  /** What was filled into its form, as browsers send it. */
+  submit?(body: string): Answer;
+}
+
 /** By path. */
-export type Pages = Record<string, () => Promise<Answer>>;
+export type Pages = Record<string, Page>;
 
 /** Milliseconds. */
 const requestTimeout = 10_000;
 const retryEvery = 5_000;
 const mostConnections = 100;
+/** Octets of a form that is filled in. */
+const largestForm = 128 * 1024;
 
 export class ConsoleServer {
   readonly #address: HttpAddress;
@@ -67,7 +75,7 @@ export class ConsoleServer {
     this.#server.off('error', listening.reject).on('error', (error) => log.warn('http', error.message));
     this.#port = (this.#server.address() as AddressInfo).port;
     this.#error = null;
-    log.info('http', 'metrics are served', { host: this.#address.host, port: this.#port });
+    log.info('http', 'the status page and metrics are served', { host: this.#address.host, port: this.#port });
   }
 
   async close(): Promise<void> {
@@ -89,7 +97,7 @@ export class ConsoleServer {
     const reason = taken ? 'another program holds that port' : error.message;
     const fact: ErrorFact = {
       code: taken ? 'port-taken' : (error.code ?? 'socket-failed').toLowerCase(),
-      message: `there are no metrics at ${this.#where(this.#address.port)}: ${reason}`,
+      message: `there are no pages at ${this.#where(this.#address.port)}: ${reason}`,
       hint: 'Give another address with --http, or off, or stop the other program; it is tried again by itself',
     };
     if (this.#error?.message !== fact.message) log.warn('http', fact.message, { code: fact.code });
@@ -109,16 +117,23 @@ export class ConsoleServer {
     response.end(body);
   }
 
-  async #answer({ method = '', url = '', headers }: IncomingMessage): Promise<Answer> {
+  async #answer(request: IncomingMessage): Promise<Answer> {
+    const { method = '', url = '', headers } = request;
     if (!this.#isMeant(headers.host)) return plain(421, 'This site is not known by that name; --http gives it one');
     const [path] = url.split('?', 1);
     const page = Object.hasOwn(this.#pages, path) ? this.#pages[path] : undefined;
     if (!page) return plain(404, 'There is no such page');
-    if (method !== 'GET' && method !== 'HEAD') {
-      return { ...plain(405, 'This page can only be read'), headers: { allow: 'GET, HEAD' } };
+    const form = page.submit && method === 'POST';
+    if (!form && method !== 'GET' && method !== 'HEAD') {
+      const allow = page.submit ? 'GET, HEAD, POST' : 'GET, HEAD';
+      return { ...plain(405, 'This page can only be read'), headers: { allow } };
     }
     try {
-      return await page();
+      if (!form) return await page.show();
+      const body = await bodyOf(request);
+      return body === null
+        ? plain(413, 'That is too much for this form')
+        : (page.submit as NonNullable<Page['submit']>)(body);
     } catch (error) {
       const { code, message } = errorFact(error);
       log.error('http', `${path} failed: ${message}`, { code });
@@ -139,6 +154,20 @@ export class ConsoleServer {
     return isIP(name) !== 0 || name === 'localhost' || name === this.#address.host.toLowerCase();
   }
 }
+
+/** null: too large. */
+async function bodyOf(request: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let octets = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    octets += chunk.length;
+    if (octets > largestForm) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+export const htmlType = 'text/html; charset=utf-8';
 
 export function plain(status: number, text: string): Answer {
   return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };

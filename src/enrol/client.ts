@@ -1,11 +1,14 @@
 /**
- * Asking a server for a certificate: a token's redemption, and renewals. Skupper's rules: HTTPS with TLS 1.3, whose CA
+ * Asking a server for a certificate: a token's redemption, renewals, enrolment. Skupper's rules: HTTPS with TLS 1.3, whose CA
  * is the one that the token names and no other, ten seconds, no redirects.
  */
-import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { type RequestOptions, request } from 'node:https';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { isAboutDates } from '../chain.ts';
 import { SkiffError } from '../errors.ts';
 import { renewalHeader, requestHeader } from './server.ts';
+import { connectUndated } from './undated.ts';
 
 export interface Question {
   url: string;
@@ -18,6 +21,8 @@ export interface Question {
   /** PEM: our certificate and key, to be known by. */
   certificate?: string;
   key?: string;
+  /** What time it is, should the machine's clock be wrong. */
+  now: number;
 }
 
 export interface Answer {
@@ -33,38 +38,85 @@ const largestAnswer = 1024 * 1024;
 
 export async function ask(question: Question): Promise<Answer> {
   const url = addressOf(question);
-  const answer = Promise.withResolvers<IncomingMessage>();
-  const signal = AbortSignal.timeout(timeoutMs);
-  const asking = request(
-    url,
-    {
-      method: 'POST',
-      ca: question.ca,
-      ...(question.certificate === undefined ? {} : { cert: question.certificate, key: question.key }),
-      minVersion: 'TLSv1.3',
-      agent: false,
-      signal,
-      headers: {
-        ...question.headers,
-        [requestHeader]: Buffer.from(question.signingRequest).toString('base64'),
-        'content-length': Buffer.byteLength(question.body),
-      },
+  const response = await post(url, question.ca, question.body, {
+    ...(question.certificate === undefined ? {} : { cert: question.certificate, key: question.key }),
+    at: question.now,
+    headers: {
+      ...question.headers,
+      [requestHeader]: Buffer.from(question.signingRequest).toString('base64'),
     },
-    answer.resolve,
-  );
+  });
+  if (response.status !== 200) throw refused(response.status, response.text);
+  const path = response.headers[renewalHeader];
+  return { text: response.text, renewalUrl: typeof path === 'string' ? new URL(path, url).href : null };
+}
+
+export interface Response {
+  status: number;
+  headers: IncomingHttpHeaders;
+  text: string;
+  /** The server's certificate was taken although its dates are wrong by the machine's clock. */
+  undated: boolean;
+}
+
+export interface PostOptions {
+  headers?: Record<string, string>;
+  /** PEM: to be known by. */
+  cert?: string;
+  key?: string;
+  /** As which the server must be known, where it is not the name of the URL. */
+  name?: string;
+  /** When the dates of its certificate must be right, if they are not now; null: they are not looked at then. */
+  at: number | null;
+}
+
+/** `ca`: PEM, of the one whose servers are believed. Throws when there is no answer; any answer will do. */
+export async function post(url: URL, ca: string, body: string, options: PostOptions): Promise<Response> {
+  const { headers, cert, key, at } = options;
+  const own = cert === undefined ? {} : { cert, key };
+  const name = options.name ?? url.hostname.replace(/^\[|\]$/g, '');
+  const signal = AbortSignal.timeout(timeoutMs);
+  const all = {
+    ...own,
+    ca,
+    minVersion: 'TLSv1.3',
+    agent: false,
+    method: 'POST',
+    signal,
+    checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(name, certificate),
+    headers: { ...headers, 'content-length': Buffer.byteLength(body) },
+  } as const;
+  try {
+    return { ...(await exchange(url, all, body)), undated: false };
+  } catch (error) {
+    if (!isAboutDates((error as NodeJS.ErrnoException).code)) throw known(error, url, signal);
+    try {
+      const socket = await connectUndated(url, ca, name, at, own);
+      return {
+        ...(await exchange(url, { ...all, agent: undefined, createConnection: () => socket }, body)),
+        undated: true,
+      };
+    } catch (second) {
+      throw known((second as NodeJS.ErrnoException).code === undefined ? error : second, url, signal);
+    }
+  }
+}
+
+async function exchange(url: URL, options: RequestOptions, body: string): Promise<Omit<Response, 'undated'>> {
+  const answer = Promise.withResolvers<IncomingMessage>();
+  const asking = request(url, options, answer.resolve);
   asking.on('error', answer.reject);
-  asking.end(question.body);
+  asking.end(body);
   try {
     const response = await answer.promise;
-    const text = await textOf(response);
-    if (response.statusCode !== 200) throw refused(response.statusCode ?? 0, text);
-    const path = response.headers[renewalHeader];
-    return { text, renewalUrl: typeof path === 'string' ? new URL(path, url).href : null };
-  } catch (error) {
-    throw error instanceof SkiffError ? error : failure(error as NodeJS.ErrnoException, url, signal.aborted);
+    return { status: response.statusCode ?? 0, headers: response.headers, text: await textOf(response) };
   } finally {
     asking.destroy();
   }
+}
+
+function known(error: unknown, url: URL, signal: AbortSignal): SkiffError {
+  return error instanceof SkiffError ? error : failure(error as NodeJS.ErrnoException, url, signal.aborted);
 }
 
 function addressOf({ url, ca }: Question): URL {

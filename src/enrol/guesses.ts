@@ -5,6 +5,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 
 const mostGuesses = 10;
 const withinMs = 60_000;
+/** Who has given a few wrong ones is forgotten when there are more of them than this. */
+const mostKnown = 10_000;
 
 export class Guesses {
   readonly #now: () => number;
@@ -25,8 +27,15 @@ export class Guesses {
   check(id: string, secret: string, guess: string): boolean {
     // Digests have one length, whatever was guessed.
     if (timingSafeEqual(digest(secret), digest(guess))) return true;
-    this.#wrong.set(id, [...this.#recent(id), this.#now()]);
+    this.failed(id);
     return false;
+  }
+
+  /** Counts a wrong one. */
+  failed(id: string): void {
+    if (this.#wrong.size >= mostKnown)
+      for (const each of [...this.#wrong.keys()]) if (this.wait(each) === 0) this.forget(each);
+    this.#wrong.set(id, [...this.#recent(id), this.#now()]);
   }
 
   forget(id: string): void {

@@ -1,5 +1,5 @@
 /**
- * The HTTPS server at which tokens are redeemed and certificates renewed. It speaks HTTP; what an answer is, others know.
+ * The HTTPS server at which devices enrol, tokens are redeemed and certificates renewed. It speaks HTTP; what an answer is, others know.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
@@ -15,10 +15,13 @@ export const renewalHeader = 'skiff-renewal';
 
 export interface EnrolRequest {
   method: string;
+  path: string;
   /** Without its slashes, as Skupper looks it up. */
   key: string;
   /** null: it could not be read, or is too large. */
   body: string | null;
+  /** Where it comes from. */
+  address: string;
   header(name: string): string | undefined;
   /** PEM, of a client that showed a certificate; whether it is to be believed is for the handler to say. */
   certificate: string | null;
@@ -42,7 +45,7 @@ export interface EnrolConfig {
 
 /** Milliseconds a request may take to come, and its answer to go; Skupper's. */
 const requestTimeout = 60_000;
-/** Octets of a request's body; a code has 24. */
+/** Octets of a request's body; a code has 24, and what a device says of itself a few thousand. */
 const largestBody = 16 * 1024;
 const mostConnections = 200;
 const retryEvery = 5_000;
@@ -126,7 +129,7 @@ export class EnrolServer {
     this.#server = server;
     this.#port = (server.address() as AddressInfo).port;
     this.#error = null;
-    log.info('enrol', 'tokens are redeemed here', { host: config.host || '*', port: this.#port });
+    log.info('enrol', 'devices enrol and tokens are redeemed here', { host: config.host || '*', port: this.#port });
     this.#onChange();
   }
 
@@ -161,7 +164,9 @@ export class EnrolServer {
       const [path] = (request.url ?? '').split('?', 1);
       return await this.#handle({
         method: request.method ?? '',
+        path,
         key: path.replaceAll('/', ''),
+        address: request.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '',
         body: await bodyOf(request),
         header: (name) => {
           const value = request.headers[name];
@@ -175,6 +180,10 @@ export class EnrolServer {
       return refuse(500, known ? error.message : 'Internal error');
     }
   }
+}
+
+export function answerJson(status: number, body: object, headers: Record<string, string> = {}): EnrolAnswer {
+  return { status, body: `${JSON.stringify(body)}\n`, headers: { 'content-type': 'application/json', ...headers } };
 }
 
 /** As Go's http.Error writes it. */

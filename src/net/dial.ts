@@ -1,6 +1,7 @@
 /** The connecting side: TCP or TLS to a host, with a time limit. */
 import net from 'node:net';
 import tls from 'node:tls';
+import { isAboutDates, isTrusted } from '../chain.ts';
 import { SkiffError } from '../errors.ts';
 import { hostPort, socketFailure } from './failure.ts';
 import { type HttpProxy, openTunnel } from './proxy.ts';
@@ -13,9 +14,15 @@ export interface DialOptions {
   context: tls.SecureContext | null;
   /** Milliseconds until the connection, TLS and a proxy's tunnel included, must stand. */
   timeout: number;
+  /** PEM: whom to believe, and what time it is, where the machine's clock may be wrong. */
+  ca?: string;
+  now?: () => number;
   /** Absent: the host is reached directly. */
   proxy?: HttpProxy;
 }
+
+/** Milliseconds by which clocks may differ. */
+const noticeable = 60_000;
 
 /**
  * Connects; `onConnect` is called once, in the very event of the connection, so that the caller can install its way
@@ -26,7 +33,9 @@ export function dial(
   onConnect: (socket: net.Socket) => void,
   onFailure: (error: SkiffError) => void,
 ): () => void {
-  const { host, port, context, proxy } = options;
+  const { host, port, context, proxy, ca = '', now = Date.now } = options;
+  /** Whether OpenSSL would judge by a clock that is known to be wrong. */
+  const clockIsWrong = Math.abs(now() - Date.now()) > noticeable;
   const where = hostPort(host, port);
   let given = false;
   const giveUp = (): void => {
@@ -60,13 +69,18 @@ export function dial(
     });
   };
   const succeed = (socket: net.Socket): void => {
+    const objection = clockIsWrong && socket instanceof tls.TLSSocket ? objectionTo(socket, host, ca, now()) : null;
+    if (objection) {
+      fail(socketFailure(objection, where));
+      return;
+    }
     given = true;
     clearTimeout(timer);
     onConnect(socket);
   };
   const direct = { host, port, noDelay: true };
   if (!proxy) {
-    const socket = context ? connectTls(direct, host, context) : net.connect(direct);
+    const socket = context ? connectTls(direct, host, context, !clockIsWrong) : net.connect(direct);
     watch(socket, where, context ? 'secureConnect' : 'connect', () => succeed(socket));
     return giveUp;
   }
@@ -79,24 +93,36 @@ export function dial(
     }
     // From here on its errors are reported by the socket of TLS.
     raw.on('error', () => {});
-    const socket = connectTls({ socket: raw }, host, context);
+    const socket = connectTls({ socket: raw }, host, context, !clockIsWrong);
     watch(socket, where, 'secureConnect', () => succeed(socket));
   });
   raw.once('connect', () => openTunnel(raw, options, proxy, () => raw.emit('tunnel'), fail));
   return giveUp;
 }
 
+/** What is wrong with the other end's certificate when dates are judged by another clock than the machine's. */
+function objectionTo(socket: tls.TLSSocket, host: string, ca: string, at: number): Error | null {
+  const verdict = socket.authorizationError as Error | string | undefined;
+  const code = verdict instanceof Error ? (verdict as NodeJS.ErrnoException).code : verdict;
+  if (code && !isAboutDates(code)) return Object.assign(new Error(String(verdict)), { code });
+  const wrongHost = checkHost(host, socket.getPeerCertificate());
+  if (wrongHost) return wrongHost;
+  const untrusted = { code: code ?? 'CERT_HAS_EXPIRED' };
+  return isTrusted(socket, ca, at) ? null : Object.assign(new Error('its dates are wrong'), untrusted);
+}
+
 function connectTls(
   way: { socket: net.Socket } | { host: string; port: number; noDelay: boolean },
   host: string,
   context: tls.SecureContext,
+  byMachineClock: boolean,
 ): tls.TLSSocket {
   return tls.connect({
     ...way,
     secureContext: context,
     ...(net.isIP(host) ? {} : { servername: host }),
     checkServerIdentity: (_name, certificate) => checkHost(host, certificate),
-    rejectUnauthorized: true,
+    rejectUnauthorized: byMachineClock,
     minVersion: 'TLSv1.2',
   } as tls.ConnectionOptions);
 }

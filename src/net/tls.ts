@@ -53,10 +53,14 @@ export interface PeerCertificate {
   subject: string;
   /** The router id that a device's certificate carries; null for certificates that are no device's. */
   deviceId: string | null;
+  /** The certificate is that of a fleet's device, which may do what the fleet says and nothing else. */
+  fleet: boolean;
 }
 
 /** The URI that marks a certificate as a device's: `urn:skiff:device:<router id>` among its alternative names. */
 export const DEVICE_URN = 'urn:skiff:device:';
+/** Another one, that marks the device as one of a fleet. */
+export const FLEET_URN = 'urn:skiff:fleet';
 
 export function peerCertificate(socket: tls.TLSSocket): PeerCertificate | null {
   const certificate = socket.getPeerX509Certificate();
@@ -64,11 +68,13 @@ export function peerCertificate(socket: tls.TLSSocket): PeerCertificate | null {
 }
 
 export function describeCertificate(certificate: X509Certificate): PeerCertificate {
-  const mark = alternativeNames(certificate.subjectAltName).find((name) => name.startsWith(`URI:${DEVICE_URN}`));
+  const names = alternativeNames(certificate.subjectAltName);
+  const mark = names.find((name) => name.startsWith(`URI:${DEVICE_URN}`));
   return {
     fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
     subject: certificate.subject?.replaceAll('\n', ', ') ?? '',
     deviceId: mark === undefined ? null : decoded(mark.slice(`URI:${DEVICE_URN}`.length)),
+    fleet: names.includes(`URI:${FLEET_URN}`),
   };
 }
 

@@ -14,8 +14,9 @@ import { connectionOptions, prepare } from './connections.ts';
 import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
 import { atMoment, expirationOfPeer, expired } from './expiry.ts';
+import { denial } from './guard.ts';
 import { Peer } from './peer.ts';
-import type { AccessConfig, AccessState, PeerState } from './protocol.ts';
+import type { AccessConfig, AccessState, Denial, PeerState } from './protocol.ts';
 import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
 
@@ -25,6 +26,9 @@ const RETRY_EVERY = 5_000;
 const HANDSHAKE_TIMEOUT = 20_000;
 /** Refusals kept in the state, one for each cause and host. */
 const MAX_REFUSALS = 20;
+
+/** Up to here each change is told at once; beyond, a state of so many peers no more often than so many milliseconds. */
+const FEW_PEERS = 100;
 
 interface Live {
   connection: Connection;
@@ -52,6 +56,8 @@ export class Access {
   /** Of the connections that are gone. */
   readonly #carried = { octetsIn: 0, octetsOut: 0 };
   #closed = false;
+  #telling: NodeJS.Timeout | null = null;
+  #toldAt = 0;
 
   constructor(config: AccessConfig, router: Router, ids: ContainerIds, report: (state: AccessState) => void) {
     this.config = config;
@@ -115,11 +121,26 @@ export class Access {
     }
   }
 
+  /** These devices of the fleet may do something else than before. */
+  reconsider(changed: ReadonlyMap<string, readonly Denial[]>): void {
+    for (const [peer, { state }] of this.#live) {
+      const denied = peer instanceof EdgePeer && peer.guard ? changed.get(peer.guard.device) : undefined;
+      if (!denied) continue;
+      if (!this.#router.privileges.admits((peer as EdgePeer).device ?? '')) {
+        peer.connection.close(new AmqpError(Condition.unauthorizedAccess, 'the device is of the fleet no more'));
+        continue;
+      }
+      (peer as EdgePeer).reconsider(denied);
+      if (state) this.#changed();
+    }
+  }
+
   /** Accepts nothing more, and closes what was accepted. */
   close(): void {
     this.#closed = true;
     this.#record?.end();
     if (this.#retry) clearTimeout(this.#retry);
+    if (this.#telling) clearTimeout(this.#telling);
     this.#acceptor?.close();
     for (const { connection } of this.#live.values()) {
       connection.close(new AmqpError(Condition.connectionForced, 'the access is closed'));
@@ -174,14 +195,24 @@ export class Access {
       const message = `the certificate ${fingerprint.slice(0, 16)}… has been revoked`;
       return new SkiffError('certificate-revoked', message, { hint: 'Give the site another certificate or token' });
     }
-    const device = accepted.certificate?.deviceId;
-    if (device && this.config.role === 'inter-router') {
+    const { deviceId: device = null, fleet = false } = accepted.certificate ?? {};
+    const { role } = this.config;
+    if (fleet && !this.#router.privileges.admits(device ?? '')) {
+      const message = `the device ${device} is of the fleet no more`;
+      return new SkiffError('device-expelled', message, { hint: 'skiff fleet show DEVICE says what was decided' });
+    }
+    if ((device !== null && role === 'inter-router') || (fleet && role !== 'edge')) {
       return new SkiffError(
         'device-not-allowed',
-        `the certificate of the device ${device} is not for inter-router links`,
+        `the certificate of the device ${device ?? 'without a name'} is not for ${role} ${role === 'normal' ? 'connections' : 'links'}`,
       );
     }
     return null;
+  }
+
+  #denied(peer: EdgePeer, action: Denial['action'], address: string, { from }: Accepted): void {
+    const message = denial(peer.guard?.device ?? '', action, address);
+    this.#refused({ code: 'address-refused', message }, from, false);
   }
 
   #newPeer(accepted: Accepted): Peer {
@@ -198,12 +229,14 @@ export class Access {
         onGone: (peer, error) => this.#gone(peer, error, accepted),
       });
     }
-    return new EdgePeer(this.#router, {
+    return new EdgePeer(this.#router, accepted.certificate, {
+      onDenied: (peer, { action, address }) => this.#denied(peer, action, address, accepted),
       onOpened: (peer, open) => {
         const { certificate } = accepted;
         const instance = property(open, 'skiff.instance');
-        this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal) => {
+        this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal, other) => {
           if (refusal) {
+            if (other) other.twin = { address: accepted.from, at: Date.now() };
             this.#refused({ code: 'container-id', message: refusal.message }, accepted.from);
             peer.connection.refuse(refusal);
             return;
@@ -290,9 +323,28 @@ export class Access {
     return count === 0;
   }
 
+  /** Tells what has changed; with very many peers, at a pace at which all of it can be told each time. */
   #changed(): void {
-    if (this.#closed) return;
-    const peers = [...this.#live.values()].flatMap((live) => (live.state ? [live.state] : []));
+    if (this.#closed || this.#telling) return;
+    const due = this.#toldAt + (this.#live.size > FEW_PEERS ? this.#live.size : 0) - performance.now();
+    if (due <= 0) {
+      this.#tell();
+      return;
+    }
+    this.#telling = setTimeout(() => {
+      this.#telling = null;
+      this.#tell();
+    }, due);
+  }
+
+  #tell(): void {
+    this.#toldAt = performance.now();
+    const peers = [...this.#live].flatMap(([peer, { state }]) => {
+      if (!state) return [];
+      const twin = peer instanceof EdgePeer && peer.twin ? { twin: peer.twin } : {};
+      const denials = peer.guard ? { denials: peer.guard.entry.denials } : {};
+      return [{ ...state, ...twin, ...denials }];
+    });
     this.#record?.count({ linkCount: peers.length });
     this.#report({
       kind: 'access',

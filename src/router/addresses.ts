@@ -2,20 +2,28 @@
  * The address table. Addresses are keyed as skupper-router keys them, by a class letter and the name:
  * M mobile (routing keys), L local to this router (reply addresses), H an edge router, R an interior router.
  */
+import type { ErrorFact } from '../errors.ts';
 import type { Consumer } from './forwarding.ts';
 
 /** Something that sends to an address, and wants to know whether anybody is there. */
 export interface Producer {
   /** The connection behind it; null for this site's own listeners. */
   readonly via: object | null;
-  /** The address gained or lost consumers. */
+  /** The address gained or lost consumers, or is refused to those who send to it. */
   onConsumersChanged(): void;
+}
+
+/** Why the network beyond this router lets it not take messages for an address, or not send them there. */
+export interface Refusals {
+  offer: ErrorFact | null;
+  use: ErrorFact | null;
 }
 
 export class Address {
   readonly key: string;
   readonly consumers: Consumer[] = [];
   readonly producers = new Set<Producer>();
+  readonly refusals: Refusals = { offer: null, use: null };
   /** Counts choices, so that equals take turns. */
   turn = 0;
 
@@ -84,6 +92,15 @@ export class AddressTable {
     if (!address?.producers.delete(producer)) return;
     this.onChange(address);
     this.#dropIfUnused(address);
+  }
+
+  /** The network beyond refuses an address, or, with null, does so no more. */
+  setRefusal(key: string, what: keyof Refusals, refusal: ErrorFact | null): void {
+    const address = this.#addresses.get(key);
+    if (!address || address.refusals[what] === refusal) return;
+    address.refusals[what] = refusal;
+    if (what === 'use') for (const producer of [...address.producers]) producer.onConsumersChanged();
+    else for (const consumer of [...address.consumers]) consumer.onOfferRefused?.(refusal);
   }
 
   #obtain(key: string): Address {

@@ -28,13 +28,13 @@ export class ContainerIds {
   /**
    * Decides whether `peer` may be `id`, and calls back with null or the reason why not. The answer may take some
    * seconds, when a connection with this id and certificate exists that may be dead: a reconnect must not be refused
-   * because of it, and a live one must not be thrown out by a twin.
+   * because of it, and a live one must not be thrown out by a twin. With the refusal of a twin comes the one that stays.
    */
   claim(
     id: string,
     peer: EdgePeer,
     { certificate, instance }: { certificate: PeerCertificate | null; instance: string | null },
-    decide: (refusal: AmqpError | null) => void,
+    decide: (refusal: AmqpError | null, twin?: EdgePeer) => void,
   ): void {
     const device = certificate?.deviceId;
     if (device && device !== id) {
@@ -69,6 +69,7 @@ export class ContainerIds {
             Condition.notAllowed,
             `the container-id ${id} is in use by a live connection: two sites seem to have one name and id`,
           ),
+          other,
         );
         return;
       }

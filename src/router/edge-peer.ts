@@ -11,9 +11,15 @@ import { ACCEPTED, type Attach, type Open } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
+import type { PeerCertificate } from '../net/tls.ts';
+import { addressKey } from './addresses.ts';
+import { Guard } from './guard.ts';
 import type { InboundLink } from './inbound.ts';
+import type { LinkConsumer } from './outbound.ts';
 import { Peer } from './peer.ts';
-import { FEED } from './records/feed.ts';
+import type { Denial } from './protocol.ts';
+import { FEED, type FeedView } from './records/feed.ts';
+import type { FeedLink } from './records/records.ts';
 import type { Router } from './router.ts';
 
 export const EDGE_DOWNLINK = 'qd.router-edge-downlink';
@@ -23,6 +29,8 @@ export const MESH_DISCOVERY = '_$qd.mesh_discovery';
 const DISCOVERY_CREDIT = 3;
 
 export interface EdgePeerHooks {
+  /** The edge is a fleet's device, and was refused something for the first time. */
+  onDenied(peer: EdgePeer, denial: { action: Denial['action']; address: string }): void;
   /** Decides on the edge's open; answers with `accept` or `refuse` of the connection. */
   onOpened(peer: EdgePeer, open: Open): void;
   onGone(peer: EdgePeer, error: SkiffError | null): void;
@@ -30,16 +38,30 @@ export interface EdgePeerHooks {
 
 export class EdgePeer extends Peer {
   override readonly isRouter = true;
+  /** The router id that its certificate is for; null when that does not say. */
+  readonly device: string | null;
+  override readonly guard: Guard | null;
+  /** Another that came with this one's certificate and id while this one was there, and was turned away. */
+  twin: { address: string; at: number } | null = null;
   readonly #hooks: EdgePeerHooks;
   #id = '';
   #tracking: Sender | null = null;
   readonly #links = new Set<InboundLink>();
   /** What the edge was last told of each of its links. */
   readonly #told = new Map<InboundLink, boolean>();
+  /** Of a fleet's device: what it consumes. */
+  readonly #consumers = new Map<LinkConsumer, string>();
+  #feed: FeedLink | null = null;
+  /** Whether it attaches what it was refused when it hears a word of the address. */
+  #isSkiff = false;
 
-  constructor(router: Router, hooks: EdgePeerHooks) {
+  constructor(router: Router, certificate: PeerCertificate | null, hooks: EdgePeerHooks) {
     super(router);
+    this.device = certificate?.deviceId ?? null;
     this.#hooks = hooks;
+    const onDenied = (action: Denial['action'], address: string) => hooks.onDenied(this, { action, address });
+    // A fleet's certificate that names no device is nobody's, and gets nothing.
+    this.guard = certificate?.fleet ? new Guard(this.device ?? '', router, onDenied) : null;
   }
 
   /** The container-id of the edge's router. */
@@ -49,6 +71,7 @@ export class EdgePeer extends Peer {
 
   protected override onOpened(open: Open): void {
     this.#id = open.containerId;
+    this.#isSkiff = open.properties?.get('product') === 'skiff';
     this.#hooks.onOpened(this, open);
   }
 
@@ -65,13 +88,18 @@ export class EdgePeer extends Peer {
     } else if (address === FEED) {
       this.#attachFeed(session, attach);
     } else {
-      this.acceptSubscription(session, attach);
+      const refusal = this.#refusalOf('receive', address);
+      if (refusal) session.refuse(attach, refusal);
+      else this.acceptSubscription(session, attach);
     }
   }
 
   protected override onWantsToSend(session: Session, attach: Attach): void {
-    if (attach.target?.address !== MESH_DISCOVERY) {
-      super.onWantsToSend(session, attach);
+    const address = attach.target?.address ?? null;
+    if (address !== MESH_DISCOVERY) {
+      const refusal = address ? this.#refusalOf('send', address) : null;
+      if (refusal) session.refuse(attach, refusal);
+      else super.onWantsToSend(session, attach);
       return;
     }
     const receiver = this.acceptReceiver(session, attach, {
@@ -83,6 +111,33 @@ export class EdgePeer extends Peer {
       onDetached: () => {},
     });
     receiver.setCapacity(DISCOVERY_CREDIT);
+  }
+
+  /** The fleet lets the device do something else than before: what it has lost is taken from it at once. */
+  reconsider(denied: readonly Denial[]): void {
+    const { guard } = this;
+    if (!guard) return;
+    guard.reconsider();
+    for (const [consumer, key] of [...this.#consumers]) {
+      if (guard.mayReceive(key)) continue;
+      this.router.addresses.removeConsumer(key, consumer);
+      this.#consumers.delete(consumer);
+      consumer.detach(guard.deny('receive', key.slice(1)));
+    }
+    for (const link of [...this.#links]) {
+      if (link.address === null || guard.maySend(link.address)) continue;
+      link.detach(guard.deny('send', link.address));
+    }
+    this.#feed?.change(feedView(guard));
+    this.#tellOfGains(denied);
+  }
+
+  protected override onConsumerAdded(consumer: LinkConsumer, key: string): void {
+    if (this.guard && key !== `H${this.#id}`) this.#consumers.set(consumer, key);
+  }
+
+  protected override onConsumerGone(consumer: LinkConsumer): void {
+    this.#consumers.delete(consumer);
   }
 
   override onInboundBound(link: InboundLink): void {
@@ -128,8 +183,43 @@ export class EdgePeer extends Peer {
   }
 
   #attachFeed(session: Session, attach: Attach): void {
-    let end = (): void => {};
-    end = this.router.records.feed(this.acceptSender(session, attach, { onDetached: () => end() }));
+    let feed: FeedLink | null = null;
+    const sender = this.acceptSender(session, attach, {
+      onDetached: () => {
+        feed?.end();
+        if (this.#feed === feed) this.#feed = null;
+      },
+    });
+    feed = this.router.records.feed(sender, this.guard && feedView(this.guard));
+    this.#feed = feed;
+  }
+
+  /** Why the device may not attach a link for this address; null when it may, or is none of a fleet. */
+  #refusalOf(action: Denial['action'], address: string | null): AmqpError | null {
+    const { guard, router } = this;
+    if (!guard) return null;
+    // A dynamic source has no address: edges give reply addresses of their own.
+    const may =
+      address !== null &&
+      (action === 'send' ? guard.maySend(address) : guard.mayReceive(addressKey(address, router.id)));
+    return may ? null : guard.deny(action, address ?? 'a new address');
+  }
+
+  /**
+   * What was refused and is allowed now: an edge of ours hears a word of the address, and attaches again. Any other
+   * does so when it connects.
+   */
+  #tellOfGains(denied: readonly Denial[]): void {
+    const { guard, router } = this;
+    const keys = denied.flatMap(({ action, address }) => {
+      const key = addressKey(address, router.id);
+      return (action === 'send' ? guard?.maySend(address) : guard?.mayReceive(key)) ? [key] : [];
+    });
+    if (this.#isSkiff) for (const key of new Set(keys)) this.#tell(key, false);
+    else if (keys.length > 0)
+      this.connection.close(
+        new AmqpError(Condition.connectionForced, 'the fleet lets this device do more than before'),
+      );
   }
 
   #tell(key: string, reachable: boolean): void {
@@ -147,4 +237,9 @@ export class EdgePeer extends Peer {
     });
     delivery?.end(false, new Chunk(message, 0, message.length));
   }
+}
+
+/** What the feed tells a device: who there is for what it offers and uses, and its hub. */
+function feedView({ entry }: Guard): FeedView {
+  return { key: entry.key, shows: (routingKey) => entry.offers.has(routingKey) || entry.uses.has(routingKey) };
 }

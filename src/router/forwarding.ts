@@ -6,8 +6,10 @@
 import type { MessageHead } from '../amqp/message.ts';
 import { AnnotationFlag } from '../amqp/message.ts';
 import { type DeliveryState, isTerminal } from '../amqp/performatives.ts';
+import type { ErrorFact } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Address } from './addresses.ts';
+import type { Guard } from './guard.ts';
 
 /** Where a message comes from, as the rest of the router sees it. */
 export interface Source {
@@ -45,7 +47,13 @@ export interface Arrival {
   /** The address is that of the link it came by, not one the message carries. */
   byLink: boolean;
   /** The connection of the router it came from, to which it is not sent back; null for what begins at this router. */
-  via: object | null;
+  via: Way | null;
+}
+
+/** A connection that messages come by. */
+export interface Way {
+  /** What stands between it and the network. */
+  readonly guard?: Guard | null;
 }
 
 /** Something that takes messages for an address. */
@@ -54,6 +62,8 @@ export interface Consumer {
   readonly via: object | null;
   /** Messages and streams it has in hand. */
   readonly outstanding: number;
+  /** The network beyond this router does not let it offer the address; null: it does again. */
+  onOfferRefused?(refusal: ErrorFact | null): void;
   deliver(arrival: Arrival, source: Source): Sink;
 }
 

@@ -8,6 +8,7 @@ import { Chunk } from '../net/chunk.ts';
 import type { Address, Producer } from './addresses.ts';
 import { addressKey } from './addresses.ts';
 import { type Arrival, DISCARD, type Sink, type Source } from './forwarding.ts';
+import type { UnderWay } from './guard.ts';
 import type { Peer } from './peer.ts';
 
 /** Deliveries a peer may have under way on one link, as many as skupper-router allows. */
@@ -38,6 +39,12 @@ export class InboundLink implements ReceiverHandler, Producer {
     } else {
       receiver.setCapacity(LINK_CAPACITY);
     }
+  }
+
+  /** Takes the peer's link away. */
+  detach(error: AmqpError): void {
+    this.#receiver?.detach(error);
+    this.onDetached();
   }
 
   /** Whether somebody takes messages of this link: what the peer is told, and given credit for. */
@@ -78,7 +85,7 @@ export class InboundLink implements ReceiverHandler, Producer {
 }
 
 /** One delivery on its way in. */
-class Inbound implements Source {
+class Inbound implements Source, UnderWay {
   readonly #delivery: IncomingDelivery;
   readonly #peer: Peer;
   readonly #address: string | null;
@@ -100,8 +107,7 @@ class Inbound implements Source {
     const delivery = this.#delivery;
     if (delivery.aborted) {
       chunk?.release();
-      this.#sink?.abort();
-      this.#sink = DISCARD;
+      this.giveUp();
       return;
     }
     if (this.#sink) {
@@ -112,17 +118,27 @@ class Inbound implements Source {
       this.#begin(chunk);
     }
     if (!delivery.complete) return;
+    if (delivery.remoteSettled) this.#peer.guard?.forget(this);
     this.#sink?.end(delivery.remoteSettled);
     if (this.#failure) delivery.update(this.#failure, true);
   }
 
   giveUp(): void {
+    this.#peer.guard?.forget(this);
     this.#sink?.abort();
     this.#sink = DISCARD;
   }
 
+  cut(): void {
+    this.giveUp();
+    const state: DeliveryState = { outcome: 'rejected', error: NO_RIGHT };
+    if (!this.#delivery.complete) this.#failure = state;
+    this.#delivery.update(state, this.#delivery.complete);
+  }
+
   onOutcome(state: DeliveryState, settled: boolean): void {
     const delivery = this.#delivery;
+    if (settled || isTerminal(state)) this.#peer.guard?.forget(this);
     if (isTerminal(state) && state.outcome !== 'accepted' && !delivery.complete) {
       // The rest is not wanted. The sender hears why, and settles when it ends the stream.
       const sink = this.#sink;
@@ -200,6 +216,13 @@ class Inbound implements Source {
       byLink: this.#address !== null,
       via: this.#peer.notBackTo,
     };
+    const { guard } = this.#peer;
+    if (guard && !guard.admits(arrival, address === this.#address)) {
+      whole.release();
+      this.#refuse({ outcome: 'rejected', error: NO_RIGHT });
+      return;
+    }
+    guard?.trackIncoming(this, address);
     const sink = this.#peer.router.route(arrival, this);
     if (sink) {
       // The outcome may be known already: then nothing more of it is wanted.
@@ -211,9 +234,15 @@ class Inbound implements Source {
   }
 
   #refuse(state: DeliveryState): void {
+    this.#peer.guard?.forget(this);
     this.#sink = DISCARD;
     this.#delivery.update(state, true);
   }
 }
 
 const EMPTY = Buffer.alloc(0);
+
+const NO_RIGHT = {
+  condition: Condition.unauthorizedAccess,
+  description: 'the fleet does not let this device send there',
+};

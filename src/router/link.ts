@@ -120,12 +120,16 @@ export class Link {
     this.#hooks.onUplinkChange();
     if (!renewed) return true;
     if (this.#uplink) this.#takeOver(0);
-    else if (this.#timer) {
-      clearTimeout(this.#timer);
-      this.#attempts = 0;
-      this.#dial();
-    }
+    else this.retry();
     return true;
+  }
+
+  /** Dials now, if it is waiting to. */
+  retry(): void {
+    if (!this.#timer) return;
+    clearTimeout(this.#timer);
+    this.#attempts = 0;
+    this.#dial();
   }
 
   /** Closes the connection, if any, and dials no more. */
@@ -163,7 +167,7 @@ export class Link {
     this.#nextAttemptAt = null;
     this.#set('connecting');
     this.#giveUp = dial(
-      { ...endpoint, ...this.#line(), context: identity.context },
+      { ...endpoint, ...this.#line(), context: identity.context, ca: identity.ca, now: this.#router.now },
       (socket) => {
         this.#giveUp = null;
         this.#connection = this.#open(socket, identity).connection;
@@ -410,20 +414,22 @@ export class Link {
 /** What a link dials with. */
 interface Identity {
   context: tls.SecureContext | null;
+  /** PEM: whom to believe. */
+  ca: string;
   /** SHA-256 of the certificate, and when that ends: epoch, ms. */
   fingerprint: string | null;
   expires: number | null;
 }
 
 function identitiesOf({ tls, fallback, name }: LinkConfig): Identity[] {
-  if (!tls) return [{ context: null, fingerprint: null, expires: null }];
+  if (!tls) return [{ context: null, ca: '', fingerprint: null, expires: null }];
   const materials = fallback ? [tls, fallback] : [tls];
   return materials.map((material) => {
     const context = secureContext(material, name);
-    if (!material.certificate) return { context, fingerprint: null, expires: null };
+    if (!material.certificate) return { context, ca: material.ca, fingerprint: null, expires: null };
     const certificate = new crypto.X509Certificate(material.certificate);
     const { fingerprint } = describeCertificate(certificate);
-    return { context, fingerprint, expires: certificate.validToDate.getTime() };
+    return { context, ca: material.ca, fingerprint, expires: certificate.validToDate.getTime() };
   });
 }
 

@@ -1,10 +1,12 @@
 /** The way out over AMQP: a consumer behind a link, and the sink of one delivery on it. */
 import type { OutgoingDelivery, OutgoingDeliveryHandler } from '../amqp/delivery.ts';
+import type { AmqpError } from '../amqp/error.ts';
 import type { Sender } from '../amqp/link.ts';
 import { type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
 import { type DeliveryState, isTerminal, MODIFIED_FAILED, RELEASED } from '../amqp/performatives.ts';
 import { Chunk } from '../net/chunk.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from './forwarding.ts';
+import type { UnderWay } from './guard.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
 
@@ -22,8 +24,14 @@ export class LinkConsumer implements Consumer {
     return this.#streams + this.#sender.outstanding;
   }
 
+  /** Takes the peer's subscription away. */
+  detach(error: AmqpError): void {
+    this.#sender.detach(error);
+  }
+
   deliver(arrival: Arrival, source: Source): Sink {
     const { via } = this;
+    via.guard?.delivering(arrival.head, arrival.address);
     const streaming = !arrival.complete && via.streams !== null;
     let sender = this.#sender;
     if (streaming && via.streams) {
@@ -37,11 +45,14 @@ export class LinkConsumer implements Consumer {
       this.#streams++;
     }
     const message = via.isRouter ? annotate(arrival, via.router) : arrival.first;
-    return new OutboundSink(sender, arrival, message, source, () => {
+    const sink = new OutboundSink(sender, arrival, message, source, () => {
+      via.guard?.forget(sink);
       if (!streaming) return;
       this.#streams--;
       via.streams?.giveBack(sender);
     });
+    via.guard?.trackOutgoing(sink, arrival.address);
+    return sink;
   }
 }
 
@@ -49,7 +60,7 @@ export class LinkConsumer implements Consumer {
 const MOST_WAITING = 64 * 1024 * 1024;
 
 /** One delivery on its way out. */
-class OutboundSink implements Sink, OutgoingDeliveryHandler {
+class OutboundSink implements Sink, OutgoingDeliveryHandler, UnderWay {
   readonly #source: Source;
   readonly #delivery: OutgoingDelivery;
   readonly #done: () => void;
@@ -75,7 +86,8 @@ class OutboundSink implements Sink, OutgoingDeliveryHandler {
       return;
     }
     this.#delivery.write(chunk);
-    if (this.#delivery.waitingOctets > MOST_WAITING) this.#overrun();
+    // The source runs ahead of every window: what it sends cannot be kept.
+    if (this.#delivery.waitingOctets > MOST_WAITING) this.cut();
   }
 
   end(settled: boolean): void {
@@ -115,8 +127,7 @@ class OutboundSink implements Sink, OutgoingDeliveryHandler {
     this.#checkDone();
   }
 
-  /** The source runs ahead of every window: what it sends cannot be kept. */
-  #overrun(): void {
+  cut(): void {
     this.#delivery.abort();
     this.#source.onOutcome(MODIFIED_FAILED, false);
   }

@@ -7,6 +7,7 @@ import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
 import { addressKey } from './addresses.ts';
 import { SHARED_SESSION_WINDOW } from './connections.ts';
+import type { Guard } from './guard.ts';
 import { InboundLink } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
 import type { Router } from './router.ts';
@@ -21,6 +22,8 @@ export abstract class Peer implements ConnectionHandler {
   abstract readonly isRouter: boolean;
   /** Links for streams, when the peer knows them. */
   streams: StreamingLinks | null = null;
+  /** What stands between the peer and the network, when it is a fleet's device. */
+  readonly guard: Guard | null = null;
   #connection: Connection | null = null;
 
   constructor(router: Router) {
@@ -144,11 +147,20 @@ export abstract class Peer implements ConnectionHandler {
     const { addresses } = this.router;
     let consumer: LinkConsumer | null = null;
     const onDetached = (): void => {
-      if (consumer) addresses.removeConsumer(key, consumer);
+      if (!consumer) return;
+      addresses.removeConsumer(key, consumer);
+      this.onConsumerGone(consumer);
     };
     consumer = new LinkConsumer(this, this.acceptSender(session, attach, { onDetached }, address));
     addresses.addConsumer(key, consumer);
+    this.onConsumerAdded(consumer, key);
   }
+
+  /** The peer consumes an address. */
+  protected onConsumerAdded(_consumer: LinkConsumer, _key: string): void {}
+
+  /** It does so no more. */
+  protected onConsumerGone(_consumer: LinkConsumer): void {}
 
   /** A link by which the peer sends has begun. */
   onInboundBound(_link: InboundLink): void {}

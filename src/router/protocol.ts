@@ -127,6 +127,29 @@ export interface PeerState {
   siteName: string | null;
   /** Milliseconds since the epoch. */
   since: number;
+  /** Who came last with the same id and certificate while it was there, and was turned away. */
+  twin?: { address: string; at: number };
+  /** Of a fleet's device: what it was refused, as far as there is room, and may not do now either. */
+  denials?: Denial[];
+}
+
+/** An address that a fleet's device may not send to, or receive from, and tried. */
+export interface Denial {
+  action: 'send' | 'receive';
+  address: string;
+  /** The last time, in milliseconds since the epoch, and how often. */
+  at: number;
+  count: number;
+}
+
+/** What a fleet's device may do. A routing key may end in `*`, for whatever may follow. */
+export interface DeviceRights {
+  /** The router id in its certificate. */
+  device: string;
+  /** Routing keys of which it may take messages. */
+  offers: string[];
+  /** Routing keys that it may send to. */
+  uses: string[];
 }
 
 export interface AccessState {
@@ -245,6 +268,29 @@ export interface Traffic {
   octetsOut: number;
 }
 
+/** What became of a message: AMQP's word for it. Nobody takes it at present: `released`; it may have come: `modified`. */
+export type MailOutcome = 'accepted' | 'released' | 'rejected' | 'modified';
+
+/** A message that came to an address which the main thread takes. */
+export interface Mail {
+  address: string;
+  subject: string;
+  body: string;
+  /** The router id in the certificate of the edge that it came by; null when it came otherwise. */
+  from: string | null;
+}
+
+export type MailRequest =
+  /** All addresses that the main thread takes messages of. */
+  | { type: 'mail.subscribe'; addresses: string[] }
+  /** Answered by `mail.outcome`. */
+  | { type: 'mail.send'; seq: number; to: string; subject: string; body: string }
+  /** The main thread has done its work with a message: the sender hears that it is accepted. */
+  | { type: 'mail.taken'; id: number };
+
+export type MailEvent =
+  | { type: 'mail.outcome'; seq: number; outcome: MailOutcome }
+  | ({ type: 'mail'; id: number } & Mail);
 /** What the router thread has in hand at a moment, and how it is doing. */
 export interface RouterFacts extends ThreadFacts {
   /** AMQP: of links and accesses. */
@@ -271,8 +317,16 @@ export type RouterRequest =
   | { type: 'apply'; seq: number; put: PartConfig[]; remove: { kind: PartKind; name: string }[] }
   /** All fingerprints (SHA-256, hexadecimal) that are revoked: refused from now on, and who is linked is cut off. */
   | { type: 'revoke'; fingerprints: string[] }
+  /** What time it is now, where the machine's clock is wrong: epoch, ms. */
+  | { type: 'clock'; time: number }
+  /**
+   * What devices of the fleet may do, from now on; one without an entry may do nothing. Those to `remove` are let in no
+   * more, and cut off, until they have an entry again.
+   */
+  | { type: 'privileges'; put: DeviceRights[]; remove: string[] }
   /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
   | { type: 'measure'; seq: number }
+  | MailRequest
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 
@@ -283,6 +337,7 @@ export type RouterEvent =
   | { type: 'states'; states: PartState[] }
   /** At most once a second. */
   | ({ type: 'network' } & NetworkChange)
+  | MailEvent
   | ({ type: 'traffic'; seq: number } & Measurement)
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

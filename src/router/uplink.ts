@@ -9,11 +9,11 @@ import type { IncomingDelivery } from '../amqp/delivery.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Receiver, Sender } from '../amqp/link.ts';
 import { readBody, readHead, writeAnnotations } from '../amqp/message.ts';
-import { ACCEPTED, type Attach, type Open, terminus } from '../amqp/performatives.ts';
+import { ACCEPTED, type Attach, type ErrorValue, type Open, terminus } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
-import type { Address } from './addresses.ts';
+import type { Address, Refusals } from './addresses.ts';
 import { ADDRESS_TRACKING, EDGE_DOWNLINK, MESH_DISCOVERY } from './edge-peer.ts';
 import { InboundLink, LINK_CAPACITY } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
@@ -24,6 +24,8 @@ import { LINK_DETACH, linkName } from './streaming-links.ts';
 
 /** Tracking updates the hub may send ahead, as many as skupper-router allows. */
 const TRACKING_CREDIT = 32;
+/** How often what the hub refused is asked for again, in milliseconds, with jitter; a hub of ours says when it is time. */
+const ASK_AGAIN_EVERY = 60_000;
 
 export interface UplinkHooks {
   onOpened(uplink: Uplink, open: Open): void;
@@ -37,6 +39,8 @@ interface Proxy {
   /** The sender as a consumer, while the hub says that somebody is there. */
   consumer: LinkConsumer | null;
   reachable: boolean;
+  /** The hub has refused the receiver, or the sender: it is not asked again before its time. */
+  refused: Record<keyof Refusals, boolean>;
 }
 
 export class Uplink extends Peer {
@@ -49,6 +53,7 @@ export class Uplink extends Peer {
   #active = false;
   #hasFeed = false;
   #feed: FeedReader | null = null;
+  #asking: NodeJS.Timeout | null = null;
 
   constructor(router: Router, hooks: UplinkHooks) {
     super(router);
@@ -96,9 +101,13 @@ export class Uplink extends Peer {
     if (!this.#active) return;
     this.#active = false;
     if (this.router.uplink === this.#anonymous) this.router.uplink = null;
+    if (this.#asking) clearTimeout(this.#asking);
+    this.#asking = null;
+    const { addresses } = this.router;
     for (const [key, proxy] of this.#proxies) {
-      if (proxy.consumer) this.router.addresses.removeConsumer(key, proxy.consumer);
+      if (proxy.consumer) addresses.removeConsumer(key, proxy.consumer);
       proxy.consumer = null;
+      for (const what of ['offer', 'use'] as const) addresses.setRefusal(key, what, null);
     }
     this.#proxies.clear();
     this.#feed?.close();
@@ -115,12 +124,18 @@ export class Uplink extends Peer {
     let proxy = this.#proxies.get(address.key);
     if (!proxy) {
       if (!consumed && !produced) return;
-      proxy = { receiver: null, sender: null, consumer: null, reachable: false };
+      const refused = { offer: false, use: false };
+      proxy = { receiver: null, sender: null, consumer: null, reachable: false, refused };
       this.#proxies.set(address.key, proxy);
     }
-    if (consumed !== (proxy.receiver !== null)) this.#proxyReceiver(address, proxy, consumed);
-    if (produced !== (proxy.sender !== null)) this.#proxySender(address, proxy, produced);
-    if (!proxy.receiver && !proxy.sender) this.#proxies.delete(address.key);
+    const { refused } = proxy;
+    refused.offer &&= consumed;
+    refused.use &&= produced;
+    const receives = consumed && !refused.offer;
+    const sends = produced && !refused.use;
+    if (receives !== (proxy.receiver !== null)) this.#proxyReceiver(address, proxy, receives);
+    if (sends !== (proxy.sender !== null)) this.#proxySender(address, proxy, sends);
+    if (!consumed && !produced) this.#proxies.delete(address.key);
   }
 
   protected override onWantsToReceive(session: Session, attach: Attach): void {
@@ -156,8 +171,10 @@ export class Uplink extends Peer {
       { name: linkName(), source: terminus(address.name, LINK_DETACH), target: terminus(null, LINK_DETACH) },
       {
         onTransfer: (delivery, chunk) => link.onTransfer(delivery, chunk),
-        onDetached: () => {
+        onAttached: (granted) => this.#answered(address.key, 'offer', granted),
+        onDetached: (error) => {
           proxy.receiver = null;
+          this.#onRefused(address.key, proxy, 'offer', error);
         },
       },
     );
@@ -175,9 +192,11 @@ export class Uplink extends Peer {
     proxy.sender = (this.#data as Session).openSender(
       { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(address.name, LINK_DETACH) },
       {
-        onDetached: () => {
+        onAttached: (granted) => this.#answered(address.key, 'use', granted),
+        onDetached: (error) => {
           this.#setReachable(address.key, proxy, false);
           proxy.sender = null;
+          this.#onRefused(address.key, proxy, 'use', error);
         },
       },
     );
@@ -193,6 +212,34 @@ export class Uplink extends Peer {
       proxy.consumer = null;
       this.router.addresses.removeConsumer(key, consumer);
     }
+  }
+
+  /** What was refused before is granted now. */
+  #answered(key: string, what: keyof Refusals, granted: boolean): void {
+    if (granted) this.router.addresses.setRefusal(key, what, null);
+  }
+
+  /** The hub has detached a link, and says why: whoever is concerned shows it, and all else goes on. */
+  #onRefused(key: string, proxy: Proxy, what: keyof Refusals, error: ErrorValue | null): void {
+    if (!this.#active || this.connection.closing || error?.condition !== Condition.unauthorizedAccess) return;
+    proxy.refused[what] = true;
+    const why = error.description ?? error.condition;
+    const message = `the hub does not let this site ${what} the routing key ${key.slice(1)}: ${why}`;
+    const hint = 'Ask whoever runs the hub for the right to it';
+    this.router.addresses.setRefusal(key, what, { code: 'address-refused', message, hint });
+    const wait = ASK_AGAIN_EVERY * (0.75 + Math.random() / 2);
+    this.#asking ??= setTimeout(() => {
+      this.#asking = null;
+      for (const each of [...this.#proxies.keys()]) this.#askAgain(each);
+    }, wait);
+  }
+
+  #askAgain(key: string): void {
+    const proxy = this.#proxies.get(key);
+    const address = this.router.addresses.get(key);
+    if (!proxy || !address || !(proxy.refused.offer || proxy.refused.use)) return;
+    proxy.refused = { offer: false, use: false };
+    this.onAddressChange(address);
   }
 
   #openDownlink(session: Session): void {
@@ -279,6 +326,7 @@ export class Uplink extends Peer {
       if (typeof key !== 'string' || typeof reachable !== 'boolean') return;
       const proxy = this.#proxies.get(key);
       if (proxy?.sender) this.#setReachable(key, proxy, reachable);
+      this.#askAgain(key);
     } catch (error) {
       if (!(error instanceof AmqpError)) throw error;
     }

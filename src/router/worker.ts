@@ -1,5 +1,6 @@
 /** The router thread: takes configuration from the main thread, keeps the parts running, and reports their states. */
 import { parentPort } from 'node:worker_threads';
+import { Clock } from '../clock.ts';
 import { ThreadWatch } from '../health/thread.ts';
 import { setLogSink } from '../log.ts';
 import { Parts } from '../tcp/parts.ts';
@@ -12,6 +13,7 @@ const send = (event: RouterEvent): void => port.postMessage(event);
 setLogSink((record) => send({ type: 'log', record }));
 
 const watch = new ThreadWatch();
+const clock = new Clock();
 let parts: Parts | null = null;
 
 port.on('message', (request: RouterRequest) => {
@@ -21,15 +23,23 @@ port.on('message', (request: RouterRequest) => {
         request.identity,
         (states) => send({ type: 'states', states }),
         (change) => send({ type: 'network', ...change }),
+        clock.now,
       );
+      parts.mailbox.onEvent = send;
       return;
     case 'apply': {
       const { seq } = request;
       void parts?.apply(request.put, request.remove).then(() => send({ type: 'applied', seq }));
       return;
     }
+    case 'clock':
+      if (clock.correct(request.time)) parts?.retryLinks();
+      return;
     case 'revoke':
       parts?.revoke(request.fingerprints);
+      return;
+    case 'privileges':
+      parts?.grant(request.put, request.remove);
       return;
     case 'measure':
       send({
@@ -38,6 +48,11 @@ port.on('message', (request: RouterRequest) => {
         parts: parts?.measure() ?? [],
         router: parts && { ...parts.load, ...watch.facts },
       });
+      return;
+    case 'mail.subscribe':
+    case 'mail.send':
+    case 'mail.taken':
+      parts?.mailbox.handle(request);
       return;
     case 'stop':
       void Promise.resolve(parts?.stop(request.withinMs)).then(() => {

@@ -56,8 +56,37 @@ export class Documents {
 
   /** Adds and changes, all or none; nothing is taken away. `along` is written in the same step. */
   apply(documents: ReadDocument[], origin: Origin, along: () => void = () => {}): Change[] {
+    return this.#write(documents, [], origin, along);
+  }
+
+  /** Makes these all that there is of an origin, but for those to `keep`; all or none. */
+  replace(
+    documents: ReadDocument[],
+    origin: Origin,
+    keep: (document: Resource) => boolean,
+    along: () => void,
+  ): Change[] {
+    const named = new Set(documents.map(keyOf));
+    const gone = this.all().filter((each) => each.origin === origin && !named.has(keyOf(each)) && !keep(each));
+    return this.#write(documents, gone, origin, along);
+  }
+
+  /** As `replace`, with the Site's `uid` as the identity from now on, whatever it was before. */
+  become(documents: ReadDocument[], origin: Origin, along: () => void): Change[] {
+    const before = this.#siteId;
+    this.#siteId = undefined;
+    try {
+      return this.replace(documents, origin, () => false, along);
+    } catch (error) {
+      this.#siteId = before;
+      throw error;
+    }
+  }
+
+  #write(documents: ReadDocument[], gone: Resource[], origin: Origin, along: () => void): Change[] {
     const result = new Map(this.#resources);
-    const changes: Change[] = [];
+    const changes: Change[] = gone.map(({ kind, name }) => ({ kind, name, action: 'deleted' }));
+    for (const { kind, name } of gone) result.delete(keyOf({ kind, name }));
     const problems: ErrorFact[] = [];
     const places = new Map(documents.map((document) => [keyOf(document), document]));
     for (const document of documents) {
@@ -76,8 +105,9 @@ export class Documents {
     const siteId = this.#siteId ?? (newSite && (newSite.uid ?? randomUUID()));
     this.#store.transaction(() => {
       if (siteId !== undefined && siteId !== this.#siteId) this.#store.facts.set('site-id', siteId);
-      for (const change of changes.filter(({ action }) => action !== 'unchanged')) {
-        this.#store.documents.put(result.get(keyOf(change)) as Resource as never);
+      for (const { kind, name, action } of changes) {
+        if (action === 'deleted') this.#store.documents.remove(kind, name);
+        else if (action !== 'unchanged') this.#store.documents.put(result.get(keyOf({ kind, name })) as never);
       }
       along();
     });

@@ -2,7 +2,7 @@
  * AccessGrants: who redeems one here gets a certificate and the way to this site. Skupper's protocol, check by check;
  * a redeemer that sends a signing request keeps its key to itself, and may ask again when the answer was lost.
  */
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomInt, randomUUID, X509Certificate } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Guesses } from '../enrol/guesses.ts';
 import {
@@ -22,16 +22,24 @@ import type { TlsMaterial } from '../router/protocol.ts';
 import type { StoredGrant } from '../store/grants.ts';
 import type { Store } from '../store/store.ts';
 import { parseDuration } from './duration.ts';
-import { type Admission, invitation, type Links } from './links.ts';
+import { type Admission, fleetUrn, invitation, type Links } from './links.ts';
 import type { AccessGrantSpec, Resource } from './resources.ts';
 import { enrolmentPort } from './rules.ts';
 
 /** The path at which certificates are renewed. */
-const renewals = 'renewals';
+export const renewals = 'renewals';
 const defaultWindowMs = 10 * 60_000;
 const codeLength = 24;
 const alphanumeric = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 const longestName = 253;
+
+/** The way in for those who come to the fleet. */
+export interface FleetDoor {
+  /** null: not for it. */
+  answer(request: EnrolRequest): Promise<EnrolAnswer | null>;
+  /** Whether a device's certificate may be renewed without anybody's leave. */
+  mayRenew(device: string): boolean;
+}
 
 export interface GrantsOptions {
   store: Store;
@@ -39,6 +47,8 @@ export interface GrantsOptions {
   links: Links;
   /** What is to be said of grants may have changed. */
   onChange: () => void;
+  /** Who else answers at the server, and has a say in renewals. */
+  fleet: () => FleetDoor;
 }
 
 export class Grants {
@@ -115,6 +125,8 @@ export class Grants {
     if (request.method !== 'POST') return refuse(405, 'Only POST is supported');
     if (request.body === null) return refuse(400, 'Request body not valid');
     if (request.key === renewals) return this.#renew(request);
+    const answered = await this.#options.fleet().answer(request);
+    if (answered) return answered;
     const grant = this.#grants.find(({ uid }) => uid === request.key);
     if (!grant) return refuse(404, 'No such claim');
     const asked = await signingRequestOf(request);
@@ -144,6 +156,10 @@ export class Grants {
     const { links, store } = this.#options;
     const shown = request.certificate && store.issued.get(fingerprintOf(request.certificate));
     if (!shown || shown.revokedAt !== null) return refuse(403, 'Renewal of certificate refused');
+    const fleet = ofFleet(shown.certificate);
+    if (fleet && !this.#options.fleet().mayRenew(shown.device ?? '')) {
+      return refuse(403, 'Renewal of certificate waits for approval');
+    }
     const asked = await signingRequestOf(request);
     if (!asked) return refuse(400, 'Signing request not valid');
     const name = word(request.header('name')) ?? shown.name;
@@ -155,6 +171,7 @@ export class Grants {
       issuer: shown.issuer,
       publicKey: asked.publicKey,
       renews: shown.fingerprint,
+      fleet,
       ...(shown.grantUid === null ? {} : { grantUid: shown.grantUid }),
       ...(shown.device === null ? {} : { device: shown.device }),
     });
@@ -218,6 +235,10 @@ async function answer(name: string, admission: Admission): Promise<EnrolAnswer> 
     body: body.join(''),
     headers: admission.key === null ? { [renewalHeader]: `/${renewals}` } : {},
   };
+}
+
+function ofFleet(certificate: string): boolean {
+  return new X509Certificate(certificate).subjectAltName?.split(', ').includes(`URI:${fleetUrn}`) ?? false;
 }
 
 /** null: there is none; undefined: there is, and it is no good. */

@@ -3,10 +3,10 @@
  * A field that does not act here is refused by name rather than kept in silence.
  */
 import { isIP } from 'node:net';
-import type { Json } from '../store/documents.ts';
-import { parseDuration } from './duration.ts';
+import type { Json, JsonObject } from '../store/documents.ts';
+import { parseDuration, parseSpan } from './duration.ts';
 import type { Kind } from './resources.ts';
-import type { Check, Field, Fields } from './schema.ts';
+import { type Check, type Field, type Fields, isObject } from './schema.ts';
 import { redacted } from './secret.ts';
 import { connectorSettings, linkSettings } from './settings.ts';
 
@@ -34,6 +34,11 @@ const isHost: Check<string> = (value) =>
     ? undefined
     : 'must be a valid IP address or host name in lower case';
 
+const isName: Check<string> = (value) =>
+  /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(value)
+    ? undefined
+    : 'must be lower-case letters, digits and "-", with a letter or digit at both ends';
+
 const between =
   (lowest: number, highest: number): Check<number> =>
   (value) =>
@@ -46,6 +51,36 @@ const oneOf =
 
 const isDuration: Check<string> = (value) =>
   parseDuration(value) ? undefined : 'must be a duration such as 15m or 1h30m';
+
+const isSpan: Check<string> = (value) => (parseSpan(value) ? undefined : 'must be a duration such as 12h or 400d');
+
+const isTime: Check<string> = (value) =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))
+    ? undefined
+    : 'must be a time such as 2030-01-31T12:00:00Z';
+
+const isKey =
+  (octets: number): Check<string> =>
+  (value) => {
+    if (value === redacted) return notRedacted(value);
+    const good = /^[A-Za-z0-9+/]+={0,2}$/.test(value) && Buffer.from(value, 'base64').length === octets;
+    return good ? undefined : `must be ${octets} octets in base64`;
+  };
+
+const nameTemplate: Check<string> = (value) => {
+  const rest = value.replaceAll(/\{(group|seq|serial|model|mac)\}/g, '0');
+  if (rest === value) return 'must have {seq}, {serial} or {mac} in it, so that names differ';
+  return /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(rest)
+    ? undefined
+    : 'must be lower-case letters, digits, "-" and {group}, {seq}, {serial}, {model}, {mac}';
+};
+
+/** What a document of a device must have before its variables are known. */
+const isDeviceDocument: Check<JsonObject> = ({ kind, metadata }) => {
+  if (typeof kind !== 'string' || !deviceKinds.includes(kind)) return `kind must be one of ${deviceKinds.join(', ')}`;
+  const name = isObject(metadata) ? metadata.name : undefined;
+  return typeof name === 'string' && name !== '' ? undefined : 'metadata.name is required';
+};
 
 const isHttps: Check<string> = (value) => (value.startsWith('https://') ? undefined : 'scheme must be https');
 
@@ -80,6 +115,13 @@ const weights: Check<Record<string, number>> = (keys) => {
   return light ? `the weight of "${light[0]}" must be positive` : countOfKeys(Object.keys(keys).length);
 };
 
+/** What a DeviceGroup or a Device may give to a device. */
+export const deviceKinds = ['Listener', 'Connector', 'MultiKeyListener', 'Link', 'Secret'];
+
+/** Octets of an Ed25519 seed, and of a public key in SPKI. */
+const seedOctets = 32;
+const publicKeyOctets = 44;
+
 const text: Field = { type: 'string' };
 const settings: Field = { type: 'map', check: noSetting };
 const requiredText: Field = { type: 'string', required: true };
@@ -89,6 +131,8 @@ const port: Field = { type: 'integer', required: true, check: between(1, 65535) 
 const observer: Field = { type: 'string', check: oneOf('auto', 'none', 'http1', 'http2') };
 const tcpOnly: Field = { type: 'string', check: oneOf('tcp') };
 const podNames: Field = { type: 'boolean', refused: kubernetesOnly };
+
+const deviceDocuments: Field = { type: 'list', items: { type: 'any map', check: isDeviceDocument } };
 
 export const kinds: Record<Kind, KindDefinition> = {
   Site: {
@@ -275,6 +319,65 @@ export const kinds: Record<Kind, KindDefinition> = {
       hosts: { type: 'list', items: { type: 'string', check: isHost } },
     },
   },
+  EnrolmentClaim: {
+    kind: 'EnrolmentClaim',
+    apiVersion: skiff,
+    names: ['enrolmentclaim', 'enrolmentclaims', 'claim', 'claims'],
+    body: 'spec',
+    fields: {
+      group: { type: 'string', required: true, check: isName },
+      uses: { type: 'integer', check: between(0, 2 ** 31 - 1) },
+      expires: { type: 'string', check: isTime },
+      approve: { type: 'string', check: oneOf('auto', 'manual', 'listed') },
+      serials: { type: 'list', items: text },
+      publicKey: { type: 'string', required: true, check: isKey(publicKeyOctets) },
+      revoked: { type: 'boolean' },
+    },
+  },
+  EnrolmentToken: {
+    kind: 'EnrolmentToken',
+    apiVersion: skiff,
+    names: ['enrolmenttoken', 'enrolmenttokens'],
+    body: 'spec',
+    fields: {
+      urls: {
+        type: 'list',
+        required: true,
+        notEmpty: true,
+        items: { type: 'string', check: isHttps },
+      },
+      ca: requiredText,
+      id: { type: 'string', required: true, check: isName },
+      secret: { type: 'string', required: true, check: isKey(seedOctets) },
+      expires: { type: 'string', check: isTime },
+    },
+  },
+  Device: {
+    kind: 'Device',
+    apiVersion: skiff,
+    names: ['device', 'devices'],
+    body: 'spec',
+    fields: {
+      group: { type: 'string', required: true, check: isName },
+      variables: { type: 'map' },
+      documents: deviceDocuments,
+    },
+  },
+  DeviceGroup: {
+    kind: 'DeviceGroup',
+    apiVersion: skiff,
+    names: ['devicegroup', 'devicegroups'],
+    body: 'spec',
+    fields: {
+      documents: deviceDocuments,
+      nameTemplate: { type: 'string', check: nameTemplate },
+      variables: { type: 'map' },
+      offers: { type: 'list', items: text },
+      uses: { type: 'list', items: text },
+      clones: { type: 'string', check: oneOf('report', 'revoke') },
+      longestDark: { type: 'string', check: isSpan },
+    },
+  },
   Secret: {
     kind: 'Secret',
     apiVersion: 'v1',
@@ -292,7 +395,6 @@ export const kinds: Record<Kind, KindDefinition> = {
 /** Kinds that Skupper or Skiff know and this site does not take, with the reason. */
 export const refusedKinds: Record<string, { apiVersion: string; reason: string }> = {
   ...reasons(skupper, kubernetesOnly, 'SecuredAccess', 'AttachedConnector', 'AttachedConnectorBinding'),
-  ...reasons(skiff, notYet, 'EnrolmentClaim', 'EnrolmentToken', 'Device', 'DeviceGroup'),
   ...reasons(skiff, notYet, 'MqttBridge', 'Rollout'),
 };
 
@@ -305,10 +407,7 @@ export const metadataFields: Fields = {
   name: {
     type: 'string',
     required: true,
-    check: (value) =>
-      /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(value)
-        ? undefined
-        : 'must be lower-case letters, digits and "-", with a letter or digit at both ends',
+    check: isName,
   },
   labels: { type: 'map' },
   annotations: { type: 'map' },

@@ -16,6 +16,9 @@ import type { Endpoint } from './status.ts';
 /** Marks a certificate as that of one router; `router/` refuses it to all others. */
 const deviceUrn = 'urn:skiff:device:';
 
+/** Marks it as that of a device of the fleet, which may do what it is told it may and nothing else. */
+export const fleetUrn = 'urn:skiff:fleet';
+
 /** What `skiff link generate` asks for. */
 export interface LinkRequest {
   /** The host to dial; one that the RouterAccess is known by if not said. */
@@ -46,6 +49,8 @@ export interface Guest {
   publicKey: KeyObject | null;
   /** The router id of a Skiff at the edge: the certificate will be good for no other. */
   device?: string;
+  /** Whether it is of the fleet, whose registry has given it its router id. */
+  fleet?: boolean;
   grantUid?: string;
   /** The CA, when it is to be another than the site's. */
   issuer?: string;
@@ -62,6 +67,9 @@ export interface Admission {
   /** Of the RouterAccesses that take it. */
   endpoints: Endpoint[];
 }
+
+/** Runs what it is given within a transaction. */
+export type Step = (record: () => void) => void;
 
 /** Whose key stays where it is can renew; Skupper's sites, which get one from here, cannot. */
 const renewableDays = 90;
@@ -98,11 +106,11 @@ export class Links {
     return [secretDocument(name, admission), linkDocument(name, name, { cost: request.cost ?? 1, endpoints })];
   }
 
-  /** Issues a certificate for any entrance of this site, and records it. */
-  admit(guest: Guest): Promise<Admission> {
+  /** Issues a certificate for any entrance of this site; `step` writes its record, together with what belongs to it. */
+  admit(guest: Guest, step?: Step): Promise<Admission> {
     const open = this.#options.entrances().filter(({ endpoints }) => endpoints.length > 0);
     if (open.length === 0) throw new SkiffError('no-link-access', 'No valid endpoints found for site');
-    return this.#issue(guest, guest.issuer ?? open[0].issuer, open);
+    return this.#issue(guest, guest.issuer ?? open[0].issuer, open, step);
   }
 
   /** What somebody with this key was given before; null when there is nothing, or it is good no more. */
@@ -120,7 +128,12 @@ export class Links {
     return { ca: trust, certificate: known.certificate, key: null, endpoints };
   }
 
-  async #issue(guest: Guest, ca: string, entrances: Entrance[]): Promise<Admission> {
+  async #issue(
+    guest: Guest,
+    ca: string,
+    entrances: Entrance[],
+    step: Step = (record) => this.#options.store.transaction(record),
+  ): Promise<Admission> {
     const { trust, authority, fingerprint } = await this.#options.authorities.get(ca, this.#options.documents());
     const open = entrances.filter(takes(authority.certificate));
     if (open.length === 0) throw notTrusted(entrances[0].access.name, ca);
@@ -130,17 +143,18 @@ export class Links {
       commonName: guest.subject,
       // Nobody dials a redeemer; but Skupper names in its certificates what it may dial.
       hosts: guest.grantUid === undefined ? [] : [...new Set(endpoints.map(({ host }) => host))],
-      uris: device === null ? [] : [`${deviceUrn}${device}`],
+      uris: [...(device === null ? [] : [`${deviceUrn}${device}`]), ...(guest.fleet ? [fleetUrn] : [])],
     };
     const { certificate, key } = guest.publicKey
       ? { certificate: await authority.certify(guest.publicKey, { ...options, validDays: renewableDays }), key: null }
       : await authority.issue(options);
-    this.#record(guest, { issuer: ca, authority: fingerprint }, certificate, device);
+    step(() => this.#record(guest, { issuer: ca, authority: fingerprint }, certificate, device));
     return { ca: trust, certificate, key, endpoints };
   }
 
   /** A router id goes to one certificate and those that renew it, until that is revoked: nobody takes another's. */
-  #deviceOf({ device, renews }: Guest): string | null {
+  #deviceOf({ device, renews, fleet }: Guest): string | null {
+    if (device && fleet) return device;
     if (!device || !/^[a-z0-9-]+-[0-9a-f]{8}$/.test(device)) return null;
     const { store, now } = this.#options;
     const holders = store.issued.forDevice(device).filter((held) => held.revokedAt === null && held.notAfter > now());
@@ -155,21 +169,19 @@ export class Links {
   ): void {
     const { store, now } = this.#options;
     const parsed = new X509Certificate(certificate);
-    store.transaction(() =>
-      store.issued.put({
-        fingerprint: fingerprintOf(certificate),
-        name: guest.name,
-        subject: guest.subject,
-        certificate,
-        ...by,
-        publicKey: keyFingerprint(parsed.publicKey),
-        grantUid: guest.grantUid ?? null,
-        device,
-        renews: guest.renews ?? null,
-        notAfter: parsed.validToDate.getTime(),
-        issuedAt: now(),
-      }),
-    );
+    store.issued.put({
+      fingerprint: fingerprintOf(certificate),
+      name: guest.name,
+      subject: guest.subject,
+      certificate,
+      ...by,
+      publicKey: keyFingerprint(parsed.publicKey),
+      grantUid: guest.grantUid ?? null,
+      device,
+      renews: guest.renews ?? null,
+      notAfter: parsed.validToDate.getTime(),
+      issuedAt: now(),
+    });
   }
 }
 
@@ -179,12 +191,16 @@ function takes(ca: string): (entrance: Entrance) => boolean {
 
 /** The documents as Skupper answers a redemption with them: the Secret, then a Link for each RouterAccess. */
 export function invitation(name: string, admission: Admission): RenderedDocument[] {
-  const groups = [...new Set(admission.endpoints.map(({ group }) => group))];
-  const links = groups.map((group, index) => {
-    const endpoints = admission.endpoints.filter((endpoint) => endpoint.group === group);
+  return [secretDocument(name, admission), ...linksTo(name, admission.endpoints)];
+}
+
+/** A Link for each RouterAccess, with the Secret of that name as its credentials. */
+export function linksTo(name: string, all: Endpoint[]): RenderedDocument[] {
+  const groups = [...new Set(all.map(({ group }) => group))];
+  return groups.map((group, index) => {
+    const endpoints = all.filter((endpoint) => endpoint.group === group);
     return linkDocument(groups.length > 1 ? `${name}-${index + 1}` : name, name, { endpoints });
   });
-  return [secretDocument(name, admission), ...links];
 }
 
 function secretDocument(name: string, { ca, certificate, key }: Admission): RenderedDocument {

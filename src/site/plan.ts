@@ -138,6 +138,10 @@ function partsFrom(resource: Resource, identity: RouterIdentity, keys: KeyRing):
     case 'AccessGrant':
     case 'AccessToken':
     case 'EnrolmentService':
+    case 'EnrolmentClaim':
+    case 'EnrolmentToken':
+    case 'Device':
+    case 'DeviceGroup':
     case 'Secret':
       return [];
   }

@@ -58,6 +58,7 @@ export class Redeemer {
       body: spec.code,
       headers: { name, subject: site.name },
       signingRequest: await requestFor(key, device),
+      now: this.#now(),
     });
     const documents = await documentsIn(answer.text, key, spec.url, spec.linkCost ?? 0);
     const secret = documents.find(({ kind }) => kind === 'Secret')?.name ?? name;

@@ -5,6 +5,7 @@ import type { JsonObject } from '../store/documents.ts';
 import { type Status, timestamp } from './conditions.ts';
 import { ownAnnotations } from './kinds.ts';
 import type { Resource } from './resources.ts';
+import { isObject } from './schema.ts';
 import { redacted } from './secret.ts';
 
 export interface RenderOptions {
@@ -57,17 +58,36 @@ export function render(
       generation: resource.generation,
       creationTimestamp: timestamp(resource.createdAt),
     },
-    ...(status ? { status: withoutCode({ ...status }, options.showSecrets) as RenderedDocument['status'] } : {}),
+    ...(status ? { status: withoutSecrets({ ...status }, options.showSecrets) as RenderedDocument['status'] } : {}),
   };
 }
 
-/** The code of a token is as good as a key. */
-function withoutCode<T extends object>(fields: T, showSecrets: boolean): T {
-  return showSecrets || !('code' in fields) ? fields : { ...fields, code: redacted };
+/** The code of a token and the secret of a claim are as good as a key. */
+function withoutSecrets<T extends object>(fields: T, showSecrets: boolean): T {
+  if (showSecrets) return fields;
+  const hidden = ['code', 'secret'].filter((name) => name in fields).map((name) => [name, redacted]);
+  return { ...fields, ...Object.fromEntries(hidden) };
+}
+
+/** A Secret that devices are given, without its values. */
+function withoutData(document: JsonObject): JsonObject {
+  if (document.kind !== 'Secret') return document;
+  const fields = ['data', 'stringData'].filter((field) => isObject(document[field]));
+  const hidden = fields.map((field) => {
+    const names = Object.keys(document[field] as JsonObject);
+    return [field, Object.fromEntries(names.map((name) => [name, redacted]))];
+  });
+  return { ...document, ...Object.fromEntries(hidden) };
 }
 
 function renderBody(resource: Resource, { showSecrets }: RenderOptions): JsonObject {
-  if (resource.kind !== 'Secret') return { spec: withoutCode({ ...resource.spec } as JsonObject, showSecrets) };
+  if (resource.kind === 'DeviceGroup' || resource.kind === 'Device') {
+    const spec = { ...resource.spec } as JsonObject;
+    const documents = (spec.documents ?? []) as JsonObject[];
+    if (!showSecrets && documents.length > 0) spec.documents = documents.map(withoutData);
+    return { spec };
+  }
+  if (resource.kind !== 'Secret') return { spec: withoutSecrets({ ...resource.spec } as JsonObject, showSecrets) };
   const { type, data } = resource.spec;
   const hidden = Object.fromEntries(Object.keys(data).map((key) => [key, redacted]));
   return { ...(type === undefined ? {} : { type }), data: showSecrets ? data : hidden };

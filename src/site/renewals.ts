@@ -14,12 +14,14 @@ import type { Store } from '../store/store.ts';
 import type { Change, Documents } from './documents.ts';
 import { renewalTime } from './lifetime.ts';
 import { documentsIn } from './redeemer.ts';
-import type { Resource } from './resources.ts';
+import type { Origin, Resource } from './resources.ts';
 import { tlsMaterial } from './secret.ts';
 
 /** After a failure, in milliseconds: doubled each time. */
 const backoffFirst = 60_000;
 const backoffLast = 6 * 60 * 60_000;
+/** Between two tries when it has expired. */
+const afterExpiry = 30_000;
 /** Of the time until the expiry, how far a renewal is moved at most. */
 const jitter = 0.2;
 
@@ -36,6 +38,7 @@ interface Plan {
   fingerprint: string;
   dueAt: number;
   failures: number;
+  triedAt: number | null;
 }
 
 export class Renewals {
@@ -77,6 +80,17 @@ export class Renewals {
     return changed;
   }
 
+  /** Renews all there is, due or not; says which could not be. */
+  async renewAll(): Promise<string[]> {
+    const plans = [...this.#kept.keys()].flatMap((secret) => {
+      const plan = this.#planFor(secret);
+      return plan ? [{ secret, plan, failures: plan.failures }] : [];
+    });
+    for (const { plan } of plans) plan.dueAt = this.#options.now();
+    await this.renewDue();
+    return plans.filter(({ plan, failures }) => plan.failures > failures).map(({ secret }) => secret);
+  }
+
   /** Renews what is due, one after the other. */
   async renewDue(): Promise<void> {
     if (this.#running) return;
@@ -91,6 +105,16 @@ export class Renewals {
     }
   }
 
+  /** What has expired is renewed without waiting for its turn, a little while after the last try. */
+  async renewExpired(): Promise<void> {
+    for (const { secret } of this.#kept.values()) {
+      const plan = this.#planFor(secret);
+      const expires = this.#current(secret)?.certificate.validToDate.getTime() ?? Number.POSITIVE_INFINITY;
+      if (plan && expires <= this.#options.now()) plan.dueAt = Math.min(plan.dueAt, (plan.triedAt ?? 0) + afterExpiry);
+    }
+    await this.renewDue();
+  }
+
   #planFor(secret: string): Plan | undefined {
     const current = this.#current(secret);
     if (!current) return undefined;
@@ -99,17 +123,19 @@ export class Renewals {
     const due = renewalTime(current.certificate);
     const left = current.certificate.validToDate.getTime() - due;
     const dueAt = due + left * jitter * (this.#options.random() - 0.5);
-    const plan = { fingerprint: current.fingerprint, dueAt, failures: 0 };
+    const plan = { fingerprint: current.fingerprint, dueAt, failures: 0, triedAt: null };
     this.#plans.set(secret, plan);
     return plan;
   }
 
-  #current(secret: string): { certificate: X509Certificate; fingerprint: string; material: TlsMaterial } | undefined {
+  #current(
+    secret: string,
+  ): { certificate: X509Certificate; fingerprint: string; material: TlsMaterial; origin: Origin } | undefined {
     const document = this.#options.documents.get({ kind: 'Secret', name: secret }) as Resource<'Secret'> | undefined;
     const material = document && tlsMaterial(document.spec);
-    if (!material?.certificate) return undefined;
+    if (!document || !material?.certificate) return undefined;
     const certificate = new X509Certificate(material.certificate);
-    return { certificate, fingerprint: fingerprintOf(material.certificate), material };
+    return { certificate, fingerprint: fingerprintOf(material.certificate), material, origin: document.origin };
   }
 
   async #renew(renewal: StoredRenewal, plan: Plan): Promise<void> {
@@ -117,6 +143,7 @@ export class Renewals {
     const { secret, url } = renewal;
     const current = this.#current(secret);
     if (!current) return;
+    plan.triedAt = now();
     try {
       const key = renewal.key ?? (await this.#newKey(renewal));
       const { requestFor } = await import('../pki/request.ts');
@@ -129,11 +156,12 @@ export class Renewals {
         signingRequest: await requestFor(key, ''),
         certificate,
         key: oldKey,
+        now: now(),
       });
       const fresh = (await documentsIn(answer.text, key, url, 0)).filter(({ kind }) => kind === 'Secret');
       if (this.#current(secret)?.fingerprint !== plan.fingerprint) return;
       const next = { ...renewal, key: null, previous: JSON.stringify(current.material) };
-      const changes = documents.apply(fresh, 'local', () => this.#options.store.renewals.put(next));
+      const changes = documents.apply(fresh, current.origin, () => this.#options.store.renewals.put(next));
       this.#kept.set(secret, next);
       log.info('pki', `renewed the certificate of Secret "${secret}"`, { name: secret });
       onRenewed(changes);

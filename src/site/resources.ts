@@ -100,6 +100,58 @@ export interface EnrolmentServiceSpec {
   hosts?: string[];
 }
 
+/** What a hub keeps of a claim: with its secret, a device may ask to be let in. */
+export interface EnrolmentClaimSpec {
+  /** The DeviceGroup that devices become part of. */
+  group: string;
+  /** How many devices it lets in; 0 for any number, 1 if not said. */
+  uses?: number;
+  /** RFC 3339 */
+  expires?: string;
+  /** `listed`: those whose serial is listed, the others wait for approval. */
+  approve?: 'auto' | 'manual' | 'listed';
+  serials?: string[];
+  /** base64, of the Ed25519 key whose seed is the secret. */
+  publicKey: string;
+  revoked?: boolean;
+}
+
+/** A claim as the device carries it. */
+export interface EnrolmentTokenSpec {
+  /** Where to ask, the best first. */
+  urls: string[];
+  /** PEM */
+  ca: string;
+  /** The name of the claim. */
+  id: string;
+  /** base64: the seed of an Ed25519 key. */
+  secret: string;
+  expires?: string;
+}
+
+/** A device of a hub's fleet; its name is that of its site. */
+export interface DeviceSpec {
+  group: string;
+  variables?: Record<string, string>;
+  /** They take the place of the group's of the same kind and name. */
+  documents?: JsonObject[];
+}
+
+export interface DeviceGroupSpec {
+  /** As they are to be at each device, with `{{variables}}` in their texts. */
+  documents?: JsonObject[];
+  /** What devices are called; `{group}-{seq}` if not said. */
+  nameTemplate?: string;
+  variables?: Record<string, string>;
+  /** Routing keys that a device may offer and use beyond those of its documents. */
+  offers?: string[];
+  uses?: string[];
+  /** What becomes of two boxes that come as one device: that is told (if not said), or the device is revoked. */
+  clones?: 'report' | 'revoke';
+  /** How long a device may be away and still get its next certificate by itself; 400 days if not said. */
+  longestDark?: string;
+}
+
 /** A Secret's own fields are not under `spec` in its document, but here they are. */
 export interface SecretSpec {
   type?: string;
@@ -118,6 +170,10 @@ export interface Specs {
   AccessGrant: AccessGrantSpec;
   AccessToken: AccessTokenSpec;
   EnrolmentService: EnrolmentServiceSpec;
+  EnrolmentClaim: EnrolmentClaimSpec;
+  EnrolmentToken: EnrolmentTokenSpec;
+  Device: DeviceSpec;
+  DeviceGroup: DeviceGroupSpec;
   Secret: SecretSpec;
 }
 

@@ -2,9 +2,12 @@
  * The router thread as the main thread sees it: requests down, events up, and the end of the thread.
  */
 import { startWorker } from '../assets.ts';
-import { SkiffError } from '../errors.ts';
-import { forward } from '../log.ts';
+import { errorFact, SkiffError } from '../errors.ts';
+import { forward, log } from '../log.ts';
 import type {
+  DeviceRights,
+  Mail,
+  MailOutcome,
   Measurement,
   NetworkChange,
   PartConfig,
@@ -53,6 +56,8 @@ export function startRouterThread(): RouterPort {
 export interface RouterHandlers {
   onStates(states: PartState[]): void;
   onNetwork(change: NetworkChange): void;
+  /** A message for this site; it is accepted once this has returned. */
+  onMail(mail: Mail): void;
   /** The thread ended although nobody asked it to. */
   onFailure(error: SkiffError): void;
 }
@@ -65,6 +70,7 @@ export class Router {
   readonly #port: RouterPort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #measuring = new Map<number, PromiseWithResolvers<Measurement>>();
+  readonly #sending = new Map<number, PromiseWithResolvers<MailOutcome>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
   #stopping = false;
@@ -88,8 +94,17 @@ export class Router {
   }
 
   /** All that are revoked, whenever there is one more. */
+  setClock(time: number): void {
+    this.#port.post({ type: 'clock', time });
+  }
+
   revoke(fingerprints: string[]): void {
     this.#port.post({ type: 'revoke', fingerprints });
+  }
+
+  /** What devices of the fleet may do, and those that are let in no more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    this.#port.post({ type: 'privileges', put, remove });
   }
 
   /** What each part carries, and how the thread is doing; never settles while it hangs. */
@@ -98,6 +113,20 @@ export class Router {
     const answer = Promise.withResolvers<Measurement>();
     this.#measuring.set(seq, answer);
     this.#port.post({ type: 'measure', seq });
+    return answer.promise;
+  }
+
+  /** The addresses of which messages are taken, all of them. */
+  subscribe(addresses: string[]): void {
+    this.#port.post({ type: 'mail.subscribe', addresses });
+  }
+
+  /** Sends a message into the network, and hands back what becomes of it. */
+  send(to: string, subject: string, body: string): Promise<MailOutcome> {
+    const seq = ++this.#seq;
+    const answer = Promise.withResolvers<MailOutcome>();
+    this.#sending.set(seq, answer);
+    this.#port.post({ type: 'mail.send', seq, to, subject, body });
     return answer.promise;
   }
 
@@ -127,6 +156,21 @@ export class Router {
         this.#measuring.get(event.seq)?.resolve({ parts: event.parts, router: event.router });
         this.#measuring.delete(event.seq);
         break;
+      case 'mail':
+        try {
+          if (!this.#stopping) handlers.onMail(event);
+        } catch (error) {
+          // The disk may be full: who wrote says it again.
+          const { code, message } = errorFact(error);
+          log.error('fleet', `a message to ${event.address} cannot be worked on: ${message}`, { code });
+        } finally {
+          this.#port.post({ type: 'mail.taken', id: event.id });
+        }
+        break;
+      case 'mail.outcome':
+        this.#sending.get(event.seq)?.resolve(event.outcome);
+        this.#sending.delete(event.seq);
+        break;
       case 'log':
         forward(event.record);
         break;
@@ -142,6 +186,8 @@ export class Router {
     this.#waiting.clear();
     for (const answer of this.#measuring.values()) answer.resolve(nothingMeasured);
     this.#measuring.clear();
+    for (const answer of this.#sending.values()) answer.resolve('modified');
+    this.#sending.clear();
     if (this.#stopping) {
       // What was still being applied is of no interest to anybody any more.
       for (const answer of waiting) answer.resolve();

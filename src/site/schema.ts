@@ -24,6 +24,8 @@ export type Field = Common &
     | { type: 'number map'; check?: Check<Record<string, number>> }
     | { type: 'list'; items: Field; notEmpty?: true; check?: Check<Json[]> }
     | { type: 'object'; fields: Fields }
+    /** Any map, kept as it is. */
+    | { type: 'any map'; check?: Check<JsonObject> }
     /** A whole number or its text, kept as a text. */
     | { type: 'numeric string'; check?: Check<number> }
     /** Whatever it is, it is not kept. */
@@ -45,6 +47,7 @@ const typeNames: Record<Field['type'], string> = {
   'number map': 'a map of whole numbers',
   list: 'a list',
   object: 'a map',
+  'any map': 'a map',
   'numeric string': 'a whole number in quotes',
   ignored: '',
 };
@@ -116,6 +119,8 @@ function readValue(value: Json, field: Field, path: Path, report: Report): Json 
       return value.flatMap((item, index) => readField(item, field.items, [...path, index], report) ?? []);
     case 'object':
       return readObject(value, field.fields, path, report);
+    case 'any map':
+      return isObject(value) ? checked(value, field.check) : undefined;
     case 'ignored':
       return undefined;
   }

@@ -1,20 +1,30 @@
 /**
  * A running site: its documents, the router that carries them out, and what is to be said of both.
  */
+import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { SkiffError } from '../errors.ts';
+import { errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
-import type { Measurement, PartState, RouterIdentity, TlsMaterial } from '../router/protocol.ts';
+import type {
+  DeviceRights,
+  Mail,
+  MailOutcome,
+  Measurement,
+  PartState,
+  PeerState,
+  RouterIdentity,
+  TlsMaterial,
+} from '../router/protocol.ts';
 import type { Store } from '../store/store.ts';
 import { Authorities } from './authorities.ts';
 import type { Reason } from './conditions.ts';
 import { Credentials } from './credentials.ts';
 import { derive, grantServer, issuerOf, localHosts, takesLinks } from './derived.ts';
 import { type Change, Documents } from './documents.ts';
-import { Grants } from './grants.ts';
+import { type FleetDoor, Grants } from './grants.ts';
 import { type IssuedFact, IssuedToOthers } from './issued.ts';
-import { type Entrance, type LinkRequest, Links } from './links.ts';
+import { type Admission, type Entrance, type Guest, type LinkRequest, Links, linksTo, type Step } from './links.ts';
 import { type Observation, observationOf } from './observation.ts';
 import { makePlan, nothing, type Plan, partKey } from './plan.ts';
 import type { ReadDocument } from './read.ts';
@@ -25,7 +35,7 @@ import { Renewals } from './renewals.ts';
 import { type Kind, keyOf, type Origin, type Reference, type Resource } from './resources.ts';
 import type { RouterPort } from './router.ts';
 import { tlsMaterial } from './secret.ts';
-import { endpointsOf, type View } from './status.ts';
+import { endpointsOf, type FleetJudge, lastingEndpointsOf, type View } from './status.ts';
 import { Statuses } from './statuses.ts';
 import { Tokens } from './tokens.ts';
 
@@ -40,6 +50,26 @@ export interface SiteOptions {
   onFailure: (error: SkiffError) => void;
 }
 
+/** What the fleet does within a site, which itself knows nothing of fleets. */
+export interface FleetHooks extends FleetDoor {
+  judge: FleetJudge;
+  /** A link fails for the dates of a certificate, or for the clock's sake. */
+  datesInDoubt(): void;
+  /** Somebody came as one who is linked already. */
+  onTwins(peers: PeerState[]): void;
+  /** The other end of a link does not take this site. */
+  linkRefused(): void;
+}
+
+const noFleet: FleetHooks = {
+  judge: () => ({ findings: [], details: {} }),
+  datesInDoubt: () => {},
+  linkRefused: () => {},
+  answer: async () => null,
+  mayRenew: () => false,
+  onTwins: () => {},
+};
+
 /** Which site this is; all null while it is unclaimed. */
 export type SiteFacts =
   | { site: string; mode: RouterIdentity['mode']; id: string }
@@ -53,6 +83,14 @@ export type SiteEvent =
 /** How long a change waits for the router to try it, so that a status read right after it tells the outcome. */
 const takeUpMs = 2_000;
 const upkeepEveryMs = 10 * 60_000;
+/** A site whose certificate ended while its line was cut is to be back soon after that is mended. */
+const renewEveryMs = 15_000;
+
+/** Kinds of which there may be thousands, and whose status changes without a word of the router. */
+const judgedWhenRead: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentClaim', 'Device', 'DeviceGroup']);
+
+/** Errors of links that come of dates. */
+const aboutDates: ReadonlySet<string> = new Set(['certificate-expired', 'certificate-not-yet-valid']);
 
 /** Kinds whose status depends on what is elsewhere in the network. */
 const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 'Link', 'Connector']);
@@ -60,6 +98,7 @@ const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 
 export class Site {
   readonly documents: Documents;
   readonly #version: string;
+  readonly #store: Store;
   readonly #reconciler: Reconciler;
   readonly #statuses: Statuses;
   readonly #listeners = new Set<(event: SiteEvent) => void>();
@@ -72,6 +111,7 @@ export class Site {
   readonly #issued: View['issued'];
   readonly #issuedToOthers: IssuedToOthers;
   #upkeepTimer: NodeJS.Timeout | null = null;
+  #renewalTimer: NodeJS.Timeout | null = null;
   readonly #tokens: Tokens;
   readonly #now: () => number;
   readonly #localHosts: () => string[];
@@ -79,11 +119,13 @@ export class Site {
   /** The documents, and what follows from them. */
   #resources: Resource[] = [];
   #plan: Plan = nothing;
+  #fleet: FleetHooks = noFleet;
   #measuring: Promise<Measurement> | null = null;
 
   constructor({ store, version, startRouter, now, hosts = localHosts, onFailure }: SiteOptions) {
     this.documents = new Documents(store, now);
     this.#now = now;
+    this.#store = store;
     this.#localHosts = hosts;
     const authorities = new Authorities(store, now);
     this.#authorities = authorities;
@@ -95,7 +137,13 @@ export class Site {
       entrances: () => this.#entrances(),
       documents: () => this.#resources,
     });
-    this.#grants = new Grants({ store, now, links: this.#links, onChange: () => this.#refresh(this.#resources) });
+    this.#grants = new Grants({
+      store,
+      now,
+      links: this.#links,
+      onChange: () => this.#refresh(this.#resources),
+      fleet: () => this.#fleet,
+    });
     this.#renewals = new Renewals({
       store,
       documents: this.documents,
@@ -126,27 +174,68 @@ export class Site {
     });
   }
 
+  /** To be called before the start. */
+  join(fleet: FleetHooks): void {
+    this.#fleet = fleet;
+  }
+
+  /** The clock was corrected: links are tried by it at once, and what is due by it is renewed. */
+  setClock(time: number): void {
+    this.#reconciler.setClock(time);
+    void this.upkeep();
+  }
+
   /** Done when every access and listener has been tried once. */
   async start(): Promise<void> {
     this.#reconciler.revoke(this.#issuedToOthers.revoked());
     await this.#carryOut();
-    this.#upkeepTimer = setInterval(() => void this.upkeep(), upkeepEveryMs);
+    this.#upkeepTimer = setInterval(() => this.#tend(), upkeepEveryMs);
     // What keeps a site running are its sockets.
     this.#upkeepTimer.unref();
-    void this.upkeep();
+    this.#renewalTimer = setInterval(() => void this.#renewals.renewDue(), renewEveryMs);
+    this.#renewalTimer.unref();
+    this.#tend();
+  }
+
+  /** What is not done now, such as on a disk that is full, is done at the next turn. */
+  #tend(): void {
+    this.upkeep().catch((error) => {
+      const { code, message } = errorFact(error);
+      log.error('site', `what is due is not done: ${message}`, { code });
+    });
   }
 
   /** Renews what is due: certificates that others gave, and its own. */
   async upkeep(): Promise<void> {
+    this.#noteTime();
     await this.#renewals.renewDue();
     this.#authorities.forget();
     if (await this.#credentials.ensure(this.#resources)) await this.#carryOut();
     this.#refresh(this.#resources);
   }
 
+  /** Renews the certificates that others gave, due or not. Throws when one cannot be. */
+  async renewNow(): Promise<void> {
+    const failed = await this.#renewals.renewAll();
+    if (failed.length > 0) throw new SkiffError('not-renewed', `the certificate of ${failed.join()} was not renewed`);
+  }
+
+  /** No clock is believed that is behind this, when the site starts again. */
+  #noteTime(): void {
+    const time = String(Math.round(this.#now()));
+    try {
+      this.#store.transaction(() => this.#store.facts.set('last-time', time));
+    } catch (error) {
+      // The disk may be full: it goes on with what it has.
+      const { code, message } = errorFact(error);
+      log.warn('site', `the time was not noted: ${message}`, { code });
+    }
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#tokens.close();
     if (this.#upkeepTimer) clearInterval(this.#upkeepTimer);
+    if (this.#renewalTimer) clearInterval(this.#renewalTimer);
     await Promise.all([this.#grants.close(), this.#reconciler.stop(withinMs)]);
   }
 
@@ -162,11 +251,36 @@ export class Site {
     return this.#changed(this.documents.apply(documents, origin));
   }
 
+  /** Makes these all that the fleet gives to this site, but for those to `keep`; `along` is written in the same step. */
+  async replaceFleet(
+    documents: ReadDocument[],
+    keep: (document: Resource) => boolean,
+    along: () => void,
+  ): Promise<Change[]> {
+    return this.#changed(this.documents.replace(documents, 'fleet', keep, along));
+  }
+
+  /** Makes this the site that a fleet says it is, and these all that the fleet gives to it. */
+  async becomeDevice(documents: ReadDocument[], along: () => void): Promise<Change[]> {
+    return this.#changed(this.documents.become(documents, 'fleet', along));
+  }
+
+  /** Notes where a Secret's certificate is renewed; to be called in the step in which the Secret is written. */
+  renewAt(secret: string, url: string, ca: string): void {
+    this.#renewals.note(secret, url, ca);
+  }
+
+  /** Something else is to be said of the fleet's own documents. */
+  fleetChanged(): void {
+    this.#refresh(this.#resources.filter(({ kind }) => kind === 'EnrolmentToken'));
+  }
+
   async delete(references: Reference[], origin: Origin): Promise<Change[]> {
     return this.#changed(this.documents.delete(references, origin));
   }
 
   list(kind: Kind, options: RenderOptions): RenderedDocument[] {
+    if (judgedWhenRead.has(kind)) this.#judgeAll(kind);
     return this.#resources
       .filter((resource) => resource.kind === kind)
       .map((resource) => this.#render(resource, options));
@@ -174,11 +288,43 @@ export class Site {
 
   get(reference: Reference, options: RenderOptions): RenderedDocument | undefined {
     const resource = this.#resources.find((each) => each.name === reference.name && each.kind === reference.kind);
+    if (resource && judgedWhenRead.has(resource.kind)) this.#statuses.refresh([resource], this.#view());
     return resource && this.#render(resource, options);
   }
 
   export(options: RenderOptions): RenderedDocument[] {
     return this.documents.all().map((resource) => renderForExport(resource, this.documents.siteId, options));
+  }
+
+  /** Writes documents that concern no part of the router, with what belongs into the same step. */
+  keep(documents: ReadDocument[], along: () => void): void {
+    this.#tell(this.documents.apply(documents, 'local', along));
+    this.#resources = derive(this.documents.all(), this.#hosts);
+  }
+
+  /** Links for devices to this site, whether its ports are open at this moment or not. */
+  waysIn(credentials: string): RenderedDocument[] {
+    const accesses = this.#resources.filter((document) => document.kind === 'RouterAccess').filter(takesLinks);
+    const endpoints = accesses.flatMap((access) => lastingEndpointsOf(access, this.#view()));
+    if (endpoints.length > 0) return linksTo(credentials, endpoints);
+    throw new SkiffError('no-link-access', 'No valid endpoints found for site', {
+      hint: 'Set linkAccess: default in the Site, or apply a RouterAccess',
+    });
+  }
+
+  /** A certificate for somebody who is to be let in; `step` writes its record, together with what belongs to it. */
+  admit(guest: Guest, step: Step): Promise<Admission> {
+    return this.#links.admit(guest, step);
+  }
+
+  /** What somebody with this key was given before, if it is still good. */
+  admitted(publicKey: KeyObject): Promise<Admission | null> {
+    return this.#links.admitted(publicKey, () => true);
+  }
+
+  /** Whether a router is linked to this one, by its id. */
+  isLinked(id: string): boolean {
+    return this.#reconciler.hasPeer(id);
   }
 
   /** Documents for another site to link to this one, with a certificate made for it alone. */
@@ -195,8 +341,13 @@ export class Site {
   /** Revokes certificates by name or fingerprint, for good; who is linked with one is cut off. */
   revoke(words: string[]): IssuedFact[] {
     const revoked = this.#issuedToOthers.revoke(words);
-    this.#reconciler.revoke(this.#issuedToOthers.revoked());
+    this.cutOff();
     return revoked;
+  }
+
+  /** Has the router end what is linked with certificates that are revoked by now. */
+  cutOff(): void {
+    this.#reconciler.revoke(this.#issuedToOthers.revoked());
   }
 
   /** Puts a new CA in the place of one, or ends the time in which the old one is believed, too. */
@@ -239,6 +390,26 @@ export class Site {
     return this.#measuring;
   }
 
+  /** What a device of the fleet is refused at this hub: `send ADDRESS` and `receive ADDRESS`. */
+  denialsOf(id: string): string[] {
+    return this.#reconciler.denialsOf(id);
+  }
+
+  /** What devices of the fleet may do, and those that are let in no more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    this.#reconciler.grant(put, remove);
+  }
+
+  /** Takes the messages of an address of the network, until what is returned is called. */
+  takeMail(address: string, take: (mail: Mail) => void): () => void {
+    return this.#reconciler.takeMail(address, take);
+  }
+
+  /** Sends a message into the network, and hands back what becomes of it. */
+  sendMail(to: string, subject: string, body: string): Promise<MailOutcome> {
+    return this.#reconciler.sendMail(to, subject, body);
+  }
+
   /** Everything that metrics tell of. */
   async observe(): Promise<Observation> {
     return observationOf(this.facts, this.#view(), await this.measure());
@@ -257,15 +428,19 @@ export class Site {
   async #changed(changes: Change[]): Promise<Change[]> {
     const effective = changes.filter(({ action }) => action !== 'unchanged');
     if (effective.length === 0) return changes;
-    for (const { kind, name, action } of effective) {
-      log.info('site', `${kind} "${name}" ${action}`, { kind, name });
-      this.#emit({ event: 'document', kind, name, action });
-    }
+    this.#tell(effective);
     const patience = new AbortController();
     const overdue = sleep(takeUpMs, undefined, { signal: patience.signal }).catch(() => {});
     await Promise.race([this.#carryOut(), overdue]);
     patience.abort();
     return changes;
+  }
+
+  #tell(changes: Change[]): void {
+    for (const { kind, name, action } of changes.filter((change) => change.action !== 'unchanged')) {
+      log.info('site', `${kind} "${name}" ${action}`, { kind, name });
+      this.#emit({ event: 'document', kind, name, action });
+    }
   }
 
   async #carryOut(): Promise<void> {
@@ -300,7 +475,15 @@ export class Site {
 
   #onStates(states: PartState[]): void {
     const links = states.filter((state) => state.kind === 'link');
+    if (links.some(({ error }) => error && aboutDates.has(error.code))) {
+      this.#fleet.datesInDoubt();
+      void this.#renewals.renewExpired();
+    } else if (links.some(({ status }) => status === 'refused')) {
+      this.#fleet.linkRefused();
+    }
     if (this.#renewals.onLinks(links, this.#resources)) void this.#carryOut();
+    const peers = states.flatMap((state) => (state.kind === 'access' ? state.peers.filter(({ twin }) => twin) : []));
+    if (peers.length > 0) this.#fleet.onTwins(peers);
     const concerned = new Set(states.map((state) => this.#plan.ownerOf.get(partKey(state))));
     this.#refresh(
       // The Site's own status shows the endpoints of its accesses.
@@ -308,9 +491,17 @@ export class Site {
     );
   }
 
+  #judgeAll(kind: Kind): void {
+    this.#statuses.refresh(
+      this.#resources.filter((resource) => resource.kind === kind),
+      this.#view(),
+    );
+  }
+
   #refresh(resources: Resource[]): void {
     const view = this.#view();
-    for (const { kind, name } of this.#statuses.refresh(resources, view)) {
+    const others = resources.filter(({ kind }) => !judgedWhenRead.has(kind));
+    for (const { kind, name } of this.#statuses.refresh(others, view)) {
       const status = this.#statuses.get(keyOf({ kind, name }));
       if (status) this.#emit({ event: 'status', kind, name, status: status.status, message: status.message });
     }
@@ -326,6 +517,7 @@ export class Site {
       issued: this.#issued,
       grants: this.#grants,
       tokens: this.#tokens,
+      fleet: this.#fleet.judge,
       hosts: this.#hosts,
       now: this.#now(),
     };

@@ -20,6 +20,7 @@ import { daysLeft, expirationOf } from './lifetime.ts';
 import type { NetworkView } from './network.ts';
 import { beingIssued, type Issued, type PartKey, type Plan } from './plan.ts';
 import { keyOf, type Resource } from './resources.ts';
+import { portOf } from './rules.ts';
 
 /** What there is to judge by. */
 export interface View {
@@ -41,11 +42,17 @@ export interface View {
     redeemed(token: Resource<'AccessToken'>): boolean;
     trouble(name: string): { error: ErrorFact | null; nextAt: number | null } | undefined;
   };
+  /** What the fleet has to say of a document of its own. */
+  fleet: FleetJudge;
   /** The names and addresses of this machine, the best first. */
   hosts: string[];
   /** Milliseconds since the epoch. */
   now: number;
 }
+
+export type FleetResource = Resource<'EnrolmentClaim' | 'EnrolmentToken' | 'Device' | 'DeviceGroup'>;
+
+export type FleetJudge = (resource: FleetResource) => Pick<Findings, 'findings' | 'details'>;
 
 export interface Findings {
   findings: Finding[];
@@ -58,6 +65,8 @@ export interface Findings {
 export function findingsOf(resource: Resource, view: View): Findings | undefined {
   if (resource.kind === 'Secret') return undefined;
   const required = requiredConditions[resource.kind];
+  // A device that is nobody yet carries its claim all the same.
+  if (resource.kind === 'EnrolmentToken') return { required, ...view.fleet(resource) };
   if (view.plan.identity === null)
     return { findings: [pending('Configured', 'No active site')], required, details: {} };
   const problem = view.plan.problems.get(keyOf(resource));
@@ -81,6 +90,10 @@ const requiredConditions: Record<Exclude<Resource['kind'], 'Secret'>, string[]> 
   AccessGrant: ['Processed', 'Resolved'],
   AccessToken: ['Redeemed'],
   EnrolmentService: ['Configured'],
+  EnrolmentClaim: ['Active'],
+  EnrolmentToken: ['Enrolled'],
+  Device: ['Enrolled', 'Online'],
+  DeviceGroup: ['Configured'],
 };
 
 /** `required` where it differs from that of the kind. */
@@ -116,6 +129,11 @@ function judge(resource: Exclude<Resource, { kind: 'Secret' }>, view: View): Jud
       return judgeToken(resource, view);
     case 'EnrolmentService':
       return judgeEnrolment(view);
+    case 'EnrolmentClaim':
+    case 'EnrolmentToken':
+    case 'Device':
+    case 'DeviceGroup':
+      return view.fleet(resource);
   }
 }
 
@@ -170,9 +188,15 @@ function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {
 }
 
 /** Who is linked here; of which site others than a Skiff are, flow records tell. */
-function shown(peer: PeerState, network: NetworkView): JsonObject {
+function shown({ denials, twin, ...peer }: PeerState, network: NetworkView): JsonObject {
   const site = peer.siteName === null ? network.siteOfRouter(peer.id) : undefined;
-  return { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
+  const denied = denials?.map((denial): JsonObject => ({ ...denial, at: timestamp(denial.at) }));
+  const known = { ...peer, siteName: peer.siteName ?? site?.name ?? null, since: timestamp(peer.since) };
+  return {
+    ...known,
+    ...(twin ? { twin: { ...twin, at: timestamp(twin.at) } } : {}),
+    ...(denied ? { denials: denied } : {}),
+  };
 }
 
 function isListening(state: AccessState | undefined): boolean {
@@ -188,6 +212,18 @@ export function endpointsOf(access: Resource<'RouterAccess'>, view: View): Endpo
     if (state?.status !== 'listening' || state.port === null) return [];
     const host = name === 'normal' && best !== access.spec.bindHost ? '127.0.0.1' : best;
     return [{ name, host, port: String(state.port), group: access.name }];
+  });
+}
+
+/** Where others are to reach an access: its ports as they are configured, open or not at this moment. */
+export function lastingEndpointsOf(access: Resource<'RouterAccess'>, view: View): Endpoint[] {
+  const open = endpointsOf(access, view);
+  const [host] = hostsOf(access, view.hosts);
+  return access.spec.roles.flatMap((role) => {
+    if (role.name === 'normal') return [];
+    const now = open.find(({ name }) => name === role.name);
+    if (now || portOf(role) === 0) return now ?? [];
+    return [{ name: role.name, host, port: String(portOf(role)), group: access.name }];
   });
 }
 
@@ -252,9 +288,16 @@ function judgeGrant({ name }: Resource<'AccessGrant'>, view: View): Judgement {
   };
 }
 
-function enrolmentUrl({ grants, resources, hosts }: View): string | undefined {
-  const [host] = enrolmentHosts(resources, hosts);
-  return grants.port === null ? undefined : `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+function enrolmentUrl(view: View): string | undefined {
+  return enrolmentUrls(view)[0];
+}
+
+/** The best first. */
+function enrolmentUrls({ grants, resources, hosts }: View): string[] {
+  if (grants.port === null) return [];
+  return enrolmentHosts(resources, hosts).map((host) => {
+    return `https://${host.includes(':') ? `[${host}]` : host}:${grants.port}`;
+  });
 }
 
 function judgeToken(token: Resource<'AccessToken'>, view: View): Judgement {
@@ -275,7 +318,9 @@ function judgeEnrolment(view: View): Judgement {
   const error = view.grants.error ?? view.issued.problem(grantServer);
   const url = enrolmentUrl(view);
   if (error) return { findings: [failed('Configured', error.message)], details: { error: plain(error) } };
-  return url ? { findings: [met('Configured')], details: { url } } : { findings: [pending('Configured')], details: {} };
+  const ca = view.issued.certificate(grantServerCa) ?? view.issued.get(grantServer)?.ca;
+  if (!url || !ca) return { findings: [pending('Configured')], details: {} };
+  return { findings: [met('Configured')], details: { url, urls: enrolmentUrls(view), ca } };
 }
 
 function judgeLink(link: Resource<'Link'>, view: View): Judgement {
@@ -332,8 +377,9 @@ type AnyListenerState = ListenerState | MultiKeyListenerState;
 
 function judgeListener(state: ListenerState | undefined): Judgement {
   const matched = state?.matched ?? false;
+  const unmatched = pending('Matched', 'No matching connectors');
   return {
-    findings: [listening(state), matched ? met('Matched') : pending('Matched', 'No matching connectors')],
+    findings: [listening(state), refusalOf('Matched', state) ?? (matched ? met('Matched') : unmatched)],
     details: { hasMatchingConnector: matched, ...listenerDetails(state) },
   };
 }
@@ -343,7 +389,8 @@ function judgeMultiKeyListener(
   state: MultiKeyListenerState | undefined,
 ): Judgement {
   const reachable = state?.reachable ?? [];
-  const operational = reachable.length ? met('Operational') : pending('Operational', 'No matching connectors');
+  const none = refusalOf('Operational', state) ?? pending('Operational', 'No matching connectors');
+  const operational = reachable.length ? met('Operational') : none;
   const weights = strategy.weighted?.routingKeys ?? {};
   const shown: JsonObject = strategy.priority
     ? { priority: { routingKeysReachable: reachable } }
@@ -374,7 +421,8 @@ function judgeConnector(
   // It is ready all the same; but "OK" beside a server that does not answer would mislead.
   const message = state?.error ? explain(state.error) : 'OK';
   const configured = state ? met('Configured', message) : pending('Configured');
-  const matched = hasMatchingListener ? met('Matched', message) : pending('Matched', 'No matching listeners');
+  const unmatched = pending('Matched', 'No matching listeners');
+  const matched = refusalOf('Matched', state) ?? (hasMatchingListener ? met('Matched', message) : unmatched);
   const details = {
     hasMatchingListener,
     ...(state ? connections(state) : {}),
@@ -388,6 +436,11 @@ function judgeConnector(
     required: ['Healthy', ...requiredConditions.Connector],
     details: { ...details, health: { healthy, since: timestamp(since), ...(error ? { error: plain(error) } : {}) } },
   };
+}
+
+/** What this site's fleet does not let it do is for somebody to mend. */
+function refusalOf(condition: string, state: AnyListenerState | ConnectorState | undefined): Finding | undefined {
+  return state?.error?.code === 'address-refused' ? failed(condition, explain(state.error)) : undefined;
 }
 
 function healthOf({ healthy, error }: NonNullable<ConnectorState['health']>): Finding {

@@ -3,7 +3,7 @@
  */
 import type { Sqlite } from './sqlite.ts';
 
-export type FactName = 'site-id';
+export type FactName = 'site-id' | 'last-time';
 
 export class FactRepository {
   readonly #get;
@@ -18,6 +18,11 @@ export class FactRepository {
 
   get(name: FactName): string | undefined {
     return this.#get.get(name)?.value;
+  }
+
+  /** A moment that has surely been, in milliseconds since the epoch. */
+  lastTime(): number {
+    return Number(this.get('last-time') ?? 0);
   }
 
   set(name: FactName, value: string): void {

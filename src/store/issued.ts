@@ -1,6 +1,7 @@
 /**
  * The certificates that a site has issued to others, and which of them are revoked. Nothing is ever taken out of it.
  */
+import type { RevocationFile } from './revocations.ts';
 import type { Sqlite } from './sqlite.ts';
 
 export interface IssuedCertificate {
@@ -42,7 +43,10 @@ export class IssuedRepository {
   readonly #revoke;
   readonly #revoked;
 
-  constructor(db: Sqlite) {
+  readonly #file: RevocationFile;
+
+  constructor(db: Sqlite, file: RevocationFile) {
+    this.#file = file;
     this.#all = db.prepare<[], IssuedCertificate>(`SELECT ${columns} FROM ${tables} ORDER BY issued_at, name`);
     this.#get = db.prepare<[string], IssuedCertificate>(
       `SELECT ${columns} FROM ${tables} WHERE issued.fingerprint = ?`,
@@ -85,6 +89,7 @@ export class IssuedRepository {
 
   /** Any certificate may be revoked, by its fingerprint; once is for good. */
   revoke(fingerprint: string, at: number): void {
+    this.#file.add('certificate', fingerprint, at);
     this.#revoke.run(fingerprint, at);
   }
 

@@ -94,6 +94,100 @@ const migrations: (string | ((db: Sqlite, vault: Vault) => void))[] = [
 
   // From here on what is secret is sealed. The release before this one has to be given a backup that it made itself.
   (db, vault) => vault.sealAll(db),
+
+  `CREATE TABLE devices (
+     name TEXT PRIMARY KEY,
+     site_id TEXT NOT NULL UNIQUE,
+     public_key TEXT NOT NULL UNIQUE,
+     group_name TEXT NOT NULL,
+     serial TEXT,
+     identity TEXT NOT NULL,
+     claim TEXT NOT NULL,
+     claim_key TEXT NOT NULL,
+     state TEXT NOT NULL CHECK (state IN ('pending', 'enrolled', 'rejected', 'revoked')),
+     reason TEXT,
+     address TEXT,
+     version TEXT,
+     created_at INTEGER NOT NULL,
+     decided_at INTEGER,
+     seen_at INTEGER
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE INDEX devices_by_serial ON devices (serial);
+   CREATE INDEX devices_by_claim ON devices (claim_key, state);
+
+   CREATE TABLE audit (
+     id INTEGER PRIMARY KEY AUTOINCREMENT,
+     at INTEGER NOT NULL,
+     event TEXT NOT NULL,
+     device TEXT,
+     claim TEXT,
+     address TEXT,
+     detail TEXT
+   ) STRICT;
+
+   CREATE INDEX audit_by_device ON audit (device);
+
+   CREATE TABLE enrolment (
+     slot INTEGER PRIMARY KEY CHECK (slot = 1),
+     token TEXT NOT NULL,
+     key TEXT NOT NULL,
+     answer TEXT,
+     refusal TEXT,
+     enrolled_at INTEGER
+   ) STRICT;`,
+
+  `CREATE TABLE controller (
+     slot INTEGER PRIMARY KEY CHECK (slot = 1),
+     key TEXT NOT NULL
+   ) STRICT;
+
+   CREATE TABLE desired (
+     device TEXT PRIMARY KEY,
+     generation INTEGER NOT NULL,
+     documents TEXT NOT NULL,
+     digest TEXT NOT NULL,
+     problem TEXT,
+     changed_at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE reports (
+     device TEXT PRIMARY KEY,
+     report TEXT NOT NULL,
+     at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE orders (
+     id TEXT PRIMARY KEY,
+     device TEXT NOT NULL,
+     verb TEXT NOT NULL,
+     created_at INTEGER NOT NULL,
+     expires_at INTEGER NOT NULL,
+     done_at INTEGER,
+     result TEXT
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE INDEX orders_by_device ON orders (device, created_at);
+
+   CREATE TABLE applied (
+     generation INTEGER PRIMARY KEY,
+     documents TEXT NOT NULL,
+     state TEXT NOT NULL CHECK (state IN ('good', 'trying', 'bad')),
+     active INTEGER NOT NULL,
+     reason TEXT,
+     at INTEGER NOT NULL
+   ) STRICT;
+
+   CREATE TABLE replacements (
+     serial TEXT PRIMARY KEY,
+     device TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;
+
+   CREATE TABLE orders_done (
+     id TEXT PRIMARY KEY,
+     result TEXT NOT NULL,
+     at INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
 ];
 
 /** Says whether anything was to be done. */

@@ -5,17 +5,25 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync } f
 import { dirname, join } from 'node:path';
 import { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { AppliedRepository } from './applied.ts';
+import { AuditRepository } from './audit.ts';
 import { AuthorityRepository } from './authorities.ts';
 import { copyOf, type Restored, removeLeftCopies, restore } from './backup.ts';
 import { CredentialsRepository } from './credentials.ts';
+import { DesiredRepository } from './desired.ts';
+import { DeviceRepository } from './devices.ts';
 import { DocumentRepository } from './documents.ts';
+import { EnrolmentRepository } from './enrolment.ts';
 import { FactRepository } from './facts.ts';
 import { GrantRepository } from './grants.ts';
 import { IssuedRepository } from './issued.ts';
 import { DirectoryLock, type LockOptions } from './lock.ts';
 import { migrate } from './migrations.ts';
+import { OrderRepository } from './orders.ts';
 import { RedemptionRepository } from './redemptions.ts';
 import { RenewalRepository } from './renewals.ts';
+import { ReplacementRepository } from './replacements.ts';
+import { RevocationFile } from './revocations.ts';
 import { type BackupFacts, seal } from './sealed-backup.ts';
 import { isDamaged, openSqlite, type Sqlite, storeError } from './sqlite.ts';
 import { type Vault, vaultIn, vaultOf } from './vault.ts';
@@ -28,10 +36,18 @@ export class Store {
   readonly facts: FactRepository;
   readonly authorities: AuthorityRepository;
   readonly credentials: CredentialsRepository;
+  readonly revocations: RevocationFile;
   readonly issued: IssuedRepository;
   readonly grants: GrantRepository;
   readonly redemptions: RedemptionRepository;
   readonly renewals: RenewalRepository;
+  readonly devices: DeviceRepository;
+  readonly audit: AuditRepository;
+  readonly enrolment: EnrolmentRepository;
+  readonly desired: DesiredRepository;
+  readonly orders: OrderRepository;
+  readonly applied: AppliedRepository;
+  readonly replacements: ReplacementRepository;
   readonly directory: string;
   readonly #db: Sqlite;
   readonly #vault: Vault;
@@ -46,10 +62,19 @@ export class Store {
     this.facts = new FactRepository(db);
     this.authorities = new AuthorityRepository(db, vault);
     this.credentials = new CredentialsRepository(db, vault);
-    this.issued = new IssuedRepository(db);
+    this.revocations = new RevocationFile(directory);
+    this.revocations.reconcile(db);
+    this.issued = new IssuedRepository(db, this.revocations);
     this.grants = new GrantRepository(db, vault);
     this.redemptions = new RedemptionRepository(db, vault);
     this.renewals = new RenewalRepository(db, vault);
+    this.devices = new DeviceRepository(db, this.revocations);
+    this.audit = new AuditRepository(db);
+    this.enrolment = new EnrolmentRepository(db, vault);
+    this.desired = new DesiredRepository(db, vault);
+    this.orders = new OrderRepository(db);
+    this.applied = new AppliedRepository(db, vault);
+    this.replacements = new ReplacementRepository(db);
   }
 
   /** Makes the data directory and the database where there are none. */
@@ -114,6 +139,22 @@ export class Store {
     } catch (error) {
       throw storeError(error, file);
     }
+  }
+
+  /** Everything is gone, and cannot be read from the file any more. What is in memory of it is not to be used again. */
+  wipe(): void {
+    this.#db.pragma('secure_delete = ON');
+    const tables = this.#db
+      .prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+      .all();
+    this.transaction(() => {
+      for (const { name } of tables) this.#db.exec(`DELETE FROM "${name}"`);
+      // What comes to be is sealed as before.
+      this.#vault.sealAll(this.#db);
+    });
+    this.#db.exec('VACUUM');
+    this.#db.pragma('wal_checkpoint(TRUNCATE)');
+    this.revocations.remove();
   }
 
   /** SQLite's own word on the whole database: `ok`, or the first thing that is wrong. */

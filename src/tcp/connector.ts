@@ -28,6 +28,8 @@ export class Connector implements Consumer {
   readonly #tally = new Tally();
   #total = 0;
   #error: ErrorFact | null = null;
+  /** Why nobody beyond this site can reach it. */
+  #refusal: ErrorFact | null = null;
   #closed = false;
 
   constructor(config: ConnectorConfig, router: Router, report: (state: ConnectorState) => void) {
@@ -73,6 +75,13 @@ export class Connector implements Consumer {
     this.#check?.close();
     this.#record.end();
     this.#offer(false);
+  }
+
+  onOfferRefused(refusal: ErrorFact | null): void {
+    if (refusal && this.#refusal?.message !== refusal.message)
+      log.warn('connector', `${this.#config.name}: ${refusal.message}`, { code: refusal.code });
+    this.#refusal = refusal;
+    this.#changed();
   }
 
   deliver(arrival: Arrival, source: Source): Sink {
@@ -164,6 +173,7 @@ export class Connector implements Consumer {
     const key = `M${this.#config.routingKey}`;
     if (offered) this.#router.addresses.addConsumer(key, this);
     else this.#router.addresses.removeConsumer(key, this);
+    this.#refusal = this.#router.addresses.get(key)?.refusals.offer ?? null;
   }
 
   #changed(): void {
@@ -173,7 +183,7 @@ export class Connector implements Consumer {
       name: this.#config.name,
       connectionsOpen: this.#streams.size,
       connectionsTotal: this.#total,
-      error: this.#error,
+      error: this.#error ?? this.#refusal,
       ...(this.#health ? { health: this.#health } : {}),
     });
   }

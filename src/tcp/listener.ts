@@ -122,7 +122,7 @@ export class Listener {
     if (this.#unusable || !this.#keys.anyReachable) {
       this.#stop();
       this.#status = this.#unusable ? 'failed' : 'closed';
-      this.#error = this.#unusable;
+      this.#error = this.#unusable ?? this.#keys.refusal;
     } else if (!this.#server && !this.#retry) {
       this.#attempt = Promise.withResolvers();
       this.#open();

@@ -6,7 +6,16 @@ import type { Connection } from '../amqp/connection.ts';
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
-import type { NetworkChange, PartConfig, PartKind, PartState, RouterIdentity, Traffic } from '../router/protocol.ts';
+import { Mailbox } from '../router/mailbox.ts';
+import type {
+  DeviceRights,
+  NetworkChange,
+  PartConfig,
+  PartKind,
+  PartState,
+  RouterIdentity,
+  Traffic,
+} from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
@@ -17,6 +26,7 @@ const REPORT_WITHIN = 50;
 type Part = Access | Link | Listener | Connector;
 
 export class Parts {
+  readonly mailbox: Mailbox;
   readonly #router: Router;
   readonly #ids = new ContainerIds();
   readonly #parts = new Map<string, Part>();
@@ -34,6 +44,7 @@ export class Parts {
     now: () => number = Date.now,
   ) {
     this.#router = new Router(identity, now);
+    this.mailbox = new Mailbox(this.#router);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
@@ -54,6 +65,17 @@ export class Parts {
   revoke(fingerprints: string[]): void {
     this.#router.revoked = new Set(fingerprints);
     for (const part of this.#parts.values()) if (part instanceof Access) part.cutRevoked();
+  }
+
+  /** What time it is has changed: what failed for that may succeed now. */
+  retryLinks(): void {
+    for (const link of this.#links()) link.retry();
+  }
+
+  /** From now on devices of the fleet may do this and no more. */
+  grant(put: DeviceRights[], remove: string[]): void {
+    const changed = this.#router.privileges.change(put, remove);
+    for (const part of this.#parts.values()) if (part instanceof Access) part.reconsider(changed);
   }
 
   /** What each part carries; of those that were taken away nothing is told any more. */
@@ -82,6 +104,7 @@ export class Parts {
     while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
     const connections = connectionsOf(parts);
     this.#router.records.stop();
+    this.mailbox.close();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();

@@ -2,6 +2,7 @@
  * The routing keys that a listener's connections go to, and which of them the next one gets: the first that is reachable
  * (priority), or each in proportion to its weight among those that are (weighted).
  */
+import type { ErrorFact } from '../errors.ts';
 import type { Address, Producer } from '../router/addresses.ts';
 import type { Strategy } from '../router/protocol.ts';
 import type { Attributes } from '../router/records/encoding.ts';
@@ -43,6 +44,13 @@ export class RoutingKeys implements Producer {
   /** The keys that somebody serves, in the strategy's order. */
   get reachable(): string[] {
     return this.#keys.filter((key) => this.#isReachable(key)).map(({ name }) => name);
+  }
+
+  /** Why the network does not let this site use one of the keys, when none can be reached. */
+  get refusal(): ErrorFact | null {
+    return this.anyReachable
+      ? null
+      : (this.#keys.find(({ address }) => address.refusals.use)?.address.refusals.use ?? null);
   }
 
   get anyReachable(): boolean {

@@ -10,6 +10,8 @@ import { ApiClient } from '../../src/api/client.ts';
 import { ApiServer } from '../../src/api/server.ts';
 import { socketPath } from '../../src/api/socket.ts';
 import { SkiffError } from '../../src/errors.ts';
+import type { Agent } from '../../src/fleet/agent.ts';
+import { Fleet } from '../../src/fleet/fleet.ts';
 import { DocumentsError } from '../../src/site/problems.ts';
 import { Site } from '../../src/site/site.ts';
 import { FakeRouter } from '../site/fake-router.ts';
@@ -17,6 +19,7 @@ import { edgeSite, listener, newStore, secret } from '../site/setup.ts';
 
 const test = suite('api');
 const others = {
+  reset: () => {},
   backup: async () => Buffer.from('x'),
   selfCheck: async () => ({ routerMs: 0, database: 'ok' }),
   log: () => [],
@@ -24,22 +27,28 @@ const others = {
 };
 const hidden = { showSecrets: false };
 
+/** For a server that nobody asks. */
+const context = { site: {} as Site, fleet: {} as Fleet, agent: {} as Agent, status: () => ({}) as never, ...others };
+
 async function served() {
   const directory = mkdtempSync(join(tmpdir(), 'api-'));
   const router = new FakeRouter();
   const onFailure = (error: Error) => {
     throw error;
   };
+  const store = newStore(directory);
   const site = new Site({
-    store: newStore(directory),
+    store,
     version: '1',
     startRouter: router.start,
     now: Date.now,
     onFailure,
   });
+  const agent = {} as Agent;
+  const fleet = new Fleet({ site, store, now: Date.now, agent });
   await site.start();
   const status = () => ({ site: site.facts, pid: 1, version: '1', startTime: '', http: null, warnings: [] });
-  const server = await ApiServer.listen(socketPath(directory), { site, status, ...others });
+  const server = await ApiServer.listen(socketPath(directory), { site, fleet, agent, status, ...others });
   return { directory, router, site, server, client: new ApiClient(directory) };
 }
 
@@ -180,7 +189,6 @@ test('the socket is for its user alone, replaces a stale one and goes with the s
   const stale = mkdtempSync(join(tmpdir(), 'api-'));
   const left = createServer().listen(socketPath(stale));
   await new Promise((resolve) => left.on('listening', resolve));
-  const context = { site: {} as Site, status: () => ({}) as never, ...others };
   const next = await ApiServer.listen(socketPath(stale), context);
   await new ApiClient(stale).status();
   await next.close();
@@ -192,9 +200,7 @@ test('the socket is for its user alone, replaces a stale one and goes with the s
 
 test('a path that no socket can have is said, and nobody is behind it', async () => {
   const directory = join(tmpdir(), 'x'.repeat(120));
-  const error = await errorOf(
-    ApiServer.listen(socketPath(directory), { site: {} as Site, status: () => ({}) as never, ...others }),
-  );
+  const error = await errorOf(ApiServer.listen(socketPath(directory), context));
   assert.match(error.message, /has \d+ octets, 107 are possible/);
   assert.is((await errorOf(new ApiClient(directory).status())).code, 'not-running');
 });

@@ -72,7 +72,6 @@ test('there is help for everything, and exit codes for what is not', () => {
     [['run', 'now'], /unexpected argument "now"/],
     [['link', 'status', 'a', 'b'], /only one argument is allowed for this command/],
     [['get', 'link', '--show-secrets=maybe'], /option --show-secrets takes no value but true or false/],
-    [['run', '--claim', 'x'], /option --claim is not supported yet/],
     [['run', '--log-format', 'x'], /log format is not valid/],
     [['get', 'lisener'], /unknown kind "lisener"\. Did you mean listener\?/],
     [['get', 'link', '-o', 'xml'], /output type is not valid: value xml not allowed/],

@@ -17,6 +17,7 @@ import { isPermanent } from '../../src/net/failure.ts';
 import { checkHost, describeCertificate, secureContext } from '../../src/net/tls.ts';
 import { connectionOptions, type Listening, listen, until } from '../amqp/loopback.ts';
 import { type Issued, makeCa } from '../support/certificates.ts';
+import { eventually } from '../support/eventually.ts';
 
 const test = suite('tls');
 
@@ -66,6 +67,22 @@ async function attempt(
   if (!(outcome instanceof SkiffError)) outcome.destroy();
   return { outcome, accepted, refused: listening.refused };
 }
+
+test('clients that are silent keep nobody out, and of very many that come at once some are told to come again', async () => {
+  const { accepted, listening } = await accept(server);
+  await using _ = listening;
+  const silent = Array.from({ length: 250 }, () => net.connect(listening.port, '127.0.0.1').on('error', () => {}));
+  await until(() => listening.refused.length > 0, 'some are turned away');
+  assert.is(listening.refused[0]?.code, 'too-many-at-once');
+  // The line moves on although not one of them has said a word.
+  const outcome = await eventually('one that does speak is let in', async () => {
+    const socket = await dialTo(listening.port, client);
+    return socket instanceof SkiffError ? null : socket;
+  });
+  await until(() => accepted.length > 0, 'the accepting side has its view, too');
+  outcome.destroy();
+  for (const socket of silent) socket.destroy();
+});
 
 test('mutual TLS: both ends know who the other is', async () => {
   const { outcome, accepted } = await attempt(server, client);

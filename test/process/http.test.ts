@@ -149,7 +149,7 @@ test('pages are read by whoever means this site, and by nobody else', async () =
   const posted = await ask(site, '/metrics', { method: 'POST' });
   assert.is(posted.status, 405);
   assert.is(posted.headers.allow, 'GET, HEAD');
-  for (const path of ['/', '/nothing', '/__proto__', '/constructor', '/../metrics']) {
+  for (const path of ['/nothing', '/claim', '/__proto__', '/constructor', '/../metrics']) {
     assert.is((await ask(site, path)).status, 404, path);
   }
   assert.is((await ask(site, '/metrics?x=1')).status, 200);

@@ -25,6 +25,10 @@ const bodies: Record<Kind, JsonObject> = {
   Certificate: { spec: { ca: 'skupper-site-ca', subject: 'erp', hosts: ['erp.example'], server: true } },
   AccessGrant: { spec: { redemptionsAllowed: 2, expirationWindow: '15m' } },
   AccessToken: { spec: { url: 'https://hub.example:9090/x', code: 'abc', ca } },
+  EnrolmentClaim: { spec: { group: 'stores', uses: 2, publicKey: base64('p'.repeat(44)) } },
+  EnrolmentToken: { spec: { urls: ['https://hub.example:9090'], ca, id: 'spring', secret: base64('s'.repeat(32)) } },
+  Device: { spec: { group: 'stores', variables: { till: '1' } } },
+  DeviceGroup: { spec: { nameTemplate: 'store-{serial}', offers: ['erp'], longestDark: '400d' } },
   EnrolmentService: { spec: { port: 0, hosts: ['hub.example'] } },
   Secret: {
     type: 'kubernetes.io/tls',

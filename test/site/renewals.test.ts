@@ -139,6 +139,7 @@ test('a renewal whose answer was lost is answered again, and one under way survi
     certificate,
     key: own,
     signingRequest: await requestFor(key, ''),
+    now: Date.now(),
   };
   const answers = [await ask(question), await ask(question)];
   assert.is(answers[0].text, answers[1].text);
@@ -226,7 +227,9 @@ test('who has no certificate of this site renews nothing', async () => {
   const stranger = await running([hubSite, access('x', [{ name: 'edge' }])], { now: Date.now() });
   const shown = stranger.store.credentials.all()[0];
   for (const identity of [{}, { certificate: shown.certificate, key: shown.key }]) {
-    const error = await ask({ url, ca, body: '', signingRequest, ...identity }).catch((reason) => reason);
+    const error = await ask({ url, ca, body: '', signingRequest, now: Date.now(), ...identity }).catch(
+      (reason) => reason,
+    );
     assert.match(error.message, /403: Renewal of certificate refused/);
   }
   assert.is(hub.site.issued().length, 1);

@@ -122,6 +122,12 @@ test('a sealed text opens in its own place only, and only as it was', () => {
   moved.close();
 });
 
+/** Made by steps after the one that seals. */
+const laterTables = [
+  ...['devices', 'audit', 'enrolment', 'controller', 'desired', 'reports', 'orders', 'applied', 'orders_done'],
+  'replacements',
+];
+
 test('what an older database has in the clear is sealed, and no trace is left in the file', () => {
   const directory = newDirectory();
   const store = open(directory);
@@ -130,6 +136,7 @@ test('what an older database has in the clear is sealed, and no trace is left in
   store.close();
   const db = openSqlite(databaseOf(directory), 0);
   vaultIn(directory).openAll(db);
+  for (const table of laterTables) db.exec(`DROP TABLE ${table}`);
   db.pragma('user_version = 2');
   db.close();
   rmSync(join(directory, 'skiff.key'));

@@ -28,6 +28,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** The name of an `ip netns` to run in. */
   namespace?: string;
+  /** A program, with its arguments, that runs the executable. */
+  under?: string[];
 }
 
 export interface LogLine {
@@ -129,6 +131,7 @@ export class Skiff {
     args = [],
     namespace,
     fromSource,
+    under = [],
     env: more,
   }: RunOptions) {
     this.data = data;
@@ -137,7 +140,8 @@ export class Skiff {
     const apply = documents.length > 0 ? ['--apply', fileOf(...documents)] : [];
     const http = args.includes('--http') ? [] : ['--http', 'off'];
     const words = ['run', '--data', data, '--log-format', 'json', ...http, ...apply, ...args];
-    const [program, all] = fromSource ? [process.execPath, [main, ...words]] : command(words, namespace);
+    const plain = fromSource ? [process.execPath, main, ...words] : command(words, namespace).flat();
+    const [program, ...all] = [...under, ...plain];
     const child = spawn(program, all, { env: { ...env, ...more }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     running.add(this);

@@ -113,12 +113,13 @@ class Subscription {
     if (this.#flushedAt === null && performance.now() > this.#began + FLUSH_AFTER) this.#flush();
   }
 
-  #onMessage({ head, first }: Arrival): void {
+  #onMessage({ head, first, via }: Arrival): void {
     if (head.subject !== 'RECORD' && head.subject !== 'HEARTBEAT') return;
     this.#collected.believe(this.#id, performance.now() + SILENCE);
     let amiss = false;
     if (head.subject === 'RECORD') {
-      const records = decodeRecords(readMessage(first.view())?.body ?? null);
+      const all = decodeRecords(readMessage(first.view())?.body ?? null);
+      const records = all.filter((record) => via?.guard?.vouches(record) ?? true);
       amiss = this.#collected.merge(this.#id, records);
     }
     const now = performance.now();

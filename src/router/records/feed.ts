@@ -15,7 +15,7 @@ import { ACCEPTED } from '../../amqp/performatives.ts';
 import { Chunk } from '../../net/chunk.ts';
 import type { Collected } from './collected.ts';
 import { SILENCE } from './collector.ts';
-import { decodeRecords, encodeRecord } from './encoding.ts';
+import { decodeRecords, encodeRecord, type FlowRecord } from './encoding.ts';
 import { readMessage } from './messages.ts';
 
 /** The address of a hub's feed, and the property of its open that says that it has one, with the version. */
@@ -27,9 +27,22 @@ const MESSAGE_OCTETS = 16 * 1024;
 /** Octets of a message that an edge takes. */
 const MAX_MESSAGE = 8 * 1024 * 1024;
 
+/** What is told to those who may not know everything. */
+export interface FeedView {
+  /** The same for those who are told the same. */
+  key: string;
+  /** Whether it may be told where this routing key is offered, and used. */
+  shows(routingKey: string): boolean;
+}
+
 /** The hub's side. */
 export class Feed {
   readonly #collected: Collected;
+  /** The source that is the hub itself, of which everybody may know. */
+  readonly #own: string;
+  readonly #view: FeedView | null;
+  /** With a view: the sources of which something was told. */
+  readonly #shown = new Set<string>();
   readonly #subscribers = new Set<Subscriber>();
   /** Changes in order, of each source at least the last: where an edge stands in it is all that is kept for the edge. */
   #log: Change[] = [];
@@ -41,27 +54,44 @@ export class Feed {
   /** Messages made since the last change: most edges get the same. */
   readonly #messages = new Map<string, FeedMessage>();
 
-  constructor(collected: Collected) {
+  constructor(collected: Collected, own: string, view: FeedView | null = null) {
     this.#collected = collected;
-    this.#note(collected.ids());
+    this.#own = own;
+    this.#view = view;
+    this.#note(collected.ids().filter((source) => view === null || this.#concerns(source)));
   }
 
-  /** Sends everything, and then what changes, for as long as the link is there; returns how that ends. */
-  serve(sender: Sender): () => void {
+  get idle(): boolean {
+    return this.#subscribers.size === 0;
+  }
+
+  /**
+   * Sends everything, and then what changes, for as long as the link is there; returns how that ends, which tells the
+   * sources that were told of. Those that were told `before` by another feed are told again, or withdrawn.
+   */
+  serve(sender: Sender, before: string[] = []): () => string[] {
+    this.#note(before.filter((source) => !this.#latest.has(source)));
     const subscriber = new Subscriber(this, sender);
     this.#subscribers.add(subscriber);
     subscriber.pump();
     return () => {
+      const told = [...this.#shown];
       this.#subscribers.delete(subscriber);
-      if (this.#subscribers.size > 0) return;
+      subscriber.end();
+      if (this.#subscribers.size > 0) return told;
       this.#entries.clear();
       this.#messages.clear();
+      return told;
     };
   }
 
   /** Something else is known of these sources. */
   publish(sources: Iterable<string>): void {
-    this.#note(sources);
+    const all = [...sources];
+    for (const source of all) this.#entries.delete(source);
+    const changed = this.#view ? all.filter((source) => this.#concerns(source)) : all;
+    if (changed.length === 0) return;
+    this.#note(changed);
     if (this.#log.length > 2 * this.#latest.size) this.#shorten();
     for (const subscriber of this.#subscribers) subscriber.pump();
   }
@@ -138,10 +168,28 @@ export class Feed {
   #entry(source: string): Buffer {
     let entry = this.#entries.get(source);
     if (entry) return entry;
-    const records = this.#collected.recordsOf(source);
-    entry = encode([source, (records ?? []).map(encodeRecord)]);
-    if (records) this.#entries.set(source, entry);
+    const records = this.#recordsOf(source);
+    entry = encode([source, records.map(encodeRecord)]);
+    if (records.length > 0) this.#entries.set(source, entry);
     return entry;
+  }
+
+  /** Whether a source that changed is of any interest: something is to be told of it, or was. */
+  #concerns(source: string): boolean {
+    if (this.#recordsOf(source).length === 0) return this.#shown.delete(source);
+    this.#shown.add(source);
+    return true;
+  }
+
+  /** What may be told of a source: of others than the hub that they are there, and not where. */
+  #recordsOf(source: string): FlowRecord[] {
+    const records = this.#collected.recordsOf(source) ?? [];
+    const view = this.#view;
+    if (!view) return records;
+    return records.flatMap(({ type, identity, address, ...rest }): FlowRecord[] => {
+      if (address !== undefined) return view.shows(address) ? [{ type, identity, address }] : [];
+      return source === this.#own ? [{ type, identity, ...rest }] : [];
+    });
   }
 }
 
@@ -167,14 +215,19 @@ class Subscriber {
   readonly #sender: Sender;
   #began = false;
   #busy = false;
+  #over = false;
 
   constructor(feed: Feed, sender: Sender) {
     this.#feed = feed;
     this.#sender = sender;
   }
 
+  end(): void {
+    this.#over = true;
+  }
+
   pump(): void {
-    if (this.#busy) return;
+    if (this.#busy || this.#over) return;
     const message = this.#feed.message(this.told, !this.#began);
     if (!message) return;
     const { octets, upTo, complete } = message;

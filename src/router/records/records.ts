@@ -8,7 +8,7 @@ import type { Router } from '../router.ts';
 import { Collected } from './collected.ts';
 import { Collector } from './collector.ts';
 import type { Attributes, RecordType } from './encoding.ts';
-import { Feed, FeedReader } from './feed.ts';
+import { Feed, FeedReader, type FeedView } from './feed.ts';
 import { type OwnRecord, OwnRecords } from './own.ts';
 
 /** From one heartbeat to the next, in milliseconds. */
@@ -17,6 +17,13 @@ const BEAT = 2_000;
 const REPORT_SOON = 50;
 const REPORT_EVERY = 1_000;
 
+/** An edge that is fed. */
+export interface FeedLink {
+  /** From now on it may know what this view shows. */
+  change(view: FeedView): void;
+  end(): void;
+}
+
 export class Records {
   /** What changes in the network, from now on. */
   onChange: (change: NetworkChange) => void = () => {};
@@ -24,6 +31,8 @@ export class Records {
   readonly #collected: Collected;
   readonly #collector: Collector;
   readonly #feed: Feed;
+  /** For those who may not know everything, by the keys of their views. */
+  readonly #narrowed = new Map<string, Feed>();
   readonly #isEdge: boolean;
   readonly #router: OwnRecord;
   readonly #changed = new Set<string>();
@@ -39,7 +48,7 @@ export class Records {
     this.#own = new OwnRecords(router, via, (record) => this.#collected.merge(this.#own.id, [record]));
     this.#collected.believe(this.#own.id, Number.POSITIVE_INFINITY);
     this.#collector = new Collector(router, this.#collected, this.#own.id, via);
-    this.#feed = new Feed(this.#collected);
+    this.#feed = new Feed(this.#collected, this.#own.id);
     const { siteId, siteName, version, mode, id } = identity;
     this.#own.add('SITE', { name: siteName, platform: 'linux', version }, siteId);
     this.#router = this.#own.add('ROUTER', { parent: siteId, mode, name: `0/${id}`, version }, this.#own.id);
@@ -77,9 +86,41 @@ export class Records {
     return new FeedReader(this.#collected, this.#own.id);
   }
 
-  /** Feeds an edge, until what is returned is called. */
-  feed(sender: Sender): () => void {
-    return this.#feed.serve(sender);
+  /** Feeds an edge, which may know everything, or what the view shows. */
+  feed(sender: Sender, view: FeedView | null): FeedLink {
+    let { feed, end } = this.#serve(sender, view, []);
+    const leave = (): string[] => {
+      const told = end();
+      if (view && feed.idle) this.#narrowed.delete(view.key);
+      return told;
+    };
+    return {
+      change: (other) => {
+        const told = leave();
+        view = other;
+        ({ feed, end } = this.#serve(sender, view, told));
+      },
+      end: leave,
+    };
+  }
+
+  #serve(sender: Sender, view: FeedView | null, told: string[]): { feed: Feed; end: () => string[] } {
+    let feed = view ? this.#narrowed.get(view.key) : this.#feed;
+    if (!feed) {
+      feed = new Feed(this.#collected, this.#own.id, view);
+      if (view) this.#narrowed.set(view.key, feed);
+    }
+    return { feed, end: feed.serve(sender, told) };
+  }
+
+  /** Whether anything is known of a source. */
+  knows(source: string): boolean {
+    return this.#collected.has(source);
+  }
+
+  /** The name of the router that a source is, when it has told that. */
+  routerOf(source: string): string | undefined {
+    return this.#collected.recordsOf(source)?.find(({ type }) => type === 'ROUTER')?.name;
   }
 
   #beat(): void {
@@ -104,7 +145,7 @@ export class Records {
       if (records) put.push({ source, records });
       else remove.push(source);
     }
-    this.#feed.publish(this.#changed);
+    for (const feed of [this.#feed, ...this.#narrowed.values()]) feed.publish(this.#changed);
     this.#changed.clear();
     this.onChange({ put, remove });
   }

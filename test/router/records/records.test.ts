@@ -211,7 +211,7 @@ function tell(collected: Collected, source: string, name: string): void {
 
 test('an edge that is fed knows what its hub knows, and nothing else', () => {
   const hub = known('a', 'b', 'own');
-  const feed = new Feed(hub);
+  const feed = new Feed(hub, 'own');
   const edge = known('own', 'old');
   const reader = new FeedReader(edge, 'own');
   const link = new FeedLink();
@@ -250,7 +250,7 @@ test('a large network comes in many messages, and is complete with the last', ()
   const edge = known('old');
   const reader = new FeedReader(edge, 'own');
   const link = new FeedLink();
-  const end = new Feed(hub).serve(link.sender);
+  const end = new Feed(hub, 'own').serve(link.sender);
   let count = 0;
   while (link.messages.length > 0) {
     assert.ok((link.messages[0]?.length ?? 0) < 20_000);
