@@ -180,6 +180,30 @@ for (const encrypted of [false, true]) {
   });
 }
 
+test('a socket with very much to read rests, so that others have their turn', async () => {
+  const buffer = new Uint8Array(64 * 1024);
+  const total = 32 * 1024 * 1024;
+  let octets = 0;
+  let inTurn = 0;
+  let most = 0;
+  const attach = (socket: Socket): void =>
+    readInto(
+      socket,
+      () => buffer,
+      (count) => {
+        octets += count;
+        if (inTurn === 0) setImmediate(() => (inTurn = 0));
+        inTurn += count;
+        most = Math.max(most, inTurn);
+        return true;
+      },
+    );
+  await using sockets = await connectSockets(false, undefined, attach);
+  sockets.near.write(Buffer.alloc(total));
+  await until(() => octets === total, 'all has come');
+  assert.ok(most <= 256 * 1024, `${most} octets in one turn`);
+});
+
 test('the fields of sockets that are private are there, and Node sets them the same way', async () => {
   const own = new net.Socket({ onread: { buffer: new Uint8Array(1), callback: () => true } });
   const names = Object.getOwnPropertySymbols(own).map(({ description }) => description);
