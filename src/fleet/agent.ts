@@ -96,6 +96,8 @@ export class Agent {
   #nextAt: number | null = null;
   #closed = false;
   #doubtAgainAt = 0;
+  /** The secrets of claims that were refused for good. */
+  readonly #refused = new Set<string>();
   #askAgainAt = 0;
 
   constructor(options: AgentOptions) {
@@ -249,14 +251,17 @@ export class Agent {
   /** A claim that is another than the one in use. */
   #search(): Token | null {
     const { found, tried } = searchClaim(this.#options.places, readToken);
-    const [applied] = this.#options.site.documents.all().filter((document) => document.kind === 'EnrolmentToken');
+    const documents = this.#options.site.documents.all().filter((document) => document.kind === 'EnrolmentToken');
+    const applied = documents.toSorted((a, b) => b.updatedAt - a.updatedAt).at(0);
     const before = this.#tried.map(({ place, outcome }) => `${place}: ${outcome}`).join(', ');
     this.#tried = [...tried, { place: 'documents', outcome: applied ? `found (${applied.name})` : 'nothing there' }];
     const now = this.#tried.map(({ place, outcome }) => `${place}: ${outcome}`).join(', ');
     if (now !== before) log.info('enrol', `looked for a claim: ${now}`);
-    const token = found ?? (applied && !this.#stored ? tokenOf(applied as Resource<'EnrolmentToken'>) : null);
     const known = this.#stored && (JSON.parse(this.#stored.token) as EnrolmentTokenSpec).secret;
-    return token && token.spec.secret !== known ? token : null;
+    // One that is in use already, or was refused, does not stand in the way of the next.
+    const isNews = ({ spec: { secret } }: Token) => secret !== known && !this.#refused.has(secret);
+    const tokens = [found, applied ? tokenOf(applied) : null].filter((token) => token !== null);
+    return tokens.find(isNews) ?? null;
   }
 
   async #keepTokenWithKey(token: Token): Promise<void> {
@@ -300,6 +305,7 @@ export class Agent {
     const refused = { ...stored, refusal: JSON.stringify(fact) };
     this.#options.store.transaction(() => this.#options.store.enrolment.put(refused));
     this.#stored = refused;
+    this.#refused.add((JSON.parse(stored.token) as EnrolmentTokenSpec).secret);
     log.error('enrol', `${fact.message}; it is not tried again with this claim`, { code: fact.code });
   }
 

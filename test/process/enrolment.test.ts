@@ -131,7 +131,7 @@ test('who may not enrol is told why, and that it is for good', async () => {
   const token = await device.get('EnrolmentToken', 'spent');
   assert.equal([token.status.status, (token.status.error as { code: string }).code], ['Error', 'claim-spent']);
   const fresh = await newClaim(hub, 'fresh');
-  await device.api.relink(JSON.stringify(fresh.document));
+  await device.apply(fresh.document);
   await device.until('Link', 'hq', 'Ready');
 });
 
