@@ -128,7 +128,7 @@ export class Fleet implements FleetHooks {
     this.#belongsBy = answer;
     const options = { ...this.#options, refused: () => refusedHere(site), verbs: verbsOf(site) };
     this.#member = answer === null ? null : new Member(options, JSON.parse(answer) as IssuedAnswer, key);
-    if (this.#member) log.info('fleet', `${site.facts.site} follows its controller`);
+    if (this.#member) log.info('fleet', 'this device follows its controller');
   }
 
   /** How this device stands with its controller; null when it belongs to none. */
