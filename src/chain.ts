@@ -7,7 +7,16 @@ import type { TLSSocket } from 'node:tls';
 
 /** What OpenSSL says when the machine's time is not within a certificate's. */
 const aboutDates = ['CERT_NOT_YET_VALID', 'CERT_HAS_EXPIRED'];
+/** The same, as failures of links and accesses call it. */
+export const dateFailures: ReadonlySet<string> = new Set(['certificate-not-yet-valid', 'certificate-expired']);
 const deepest = 4;
+/** Milliseconds by which clocks may differ. */
+const noticeable = 60_000;
+
+/** Whether OpenSSL would judge dates by a clock that is known to be wrong. */
+export function isMachineWrong(now: () => number): boolean {
+  return Math.abs(now() - Date.now()) > noticeable;
+}
 
 export function isAboutDates(code: unknown): boolean {
   return aboutDates.includes(String(code));

@@ -25,6 +25,8 @@ export interface Application {
   identity: Identity;
   version: string;
   clock: Clock;
+  /** What DNS knew, when it had to be asked. */
+  onDiscovered?: (addresses: Address[]) => void;
 }
 
 export interface Outcome {
@@ -48,7 +50,9 @@ export async function applyToHub(application: Application): Promise<Outcome> {
       failures.push((error as Error).message);
     }
   }
-  for (const address of await discover()) {
+  const discovered = await discover();
+  application.onDiscovered?.(discovered);
+  for (const address of discovered) {
     try {
       return await applyAt(application, new URL(urls[0]), address);
     } catch (error) {

@@ -90,6 +90,8 @@ export class Agent {
   #state: AgentState = 'unclaimed';
   #identity: HardwareIdentity | null = null;
   #tried: Tried[] = [];
+  /** What DNS said of the hub's address, when it had to be asked. */
+  #discovered: Tried | null = null;
   #attempts = 0;
   #error: ErrorFact | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -128,7 +130,7 @@ export class Agent {
       hub: membership ? [membership.url] : (token?.urls ?? []),
       device: membership?.device ?? null,
       identity: this.#identity,
-      tried: this.#tried,
+      tried: [...this.#tried, ...(this.#discovered ? [this.#discovered] : [])],
       attempts: this.#attempts,
       error: this.#error,
       nextAttemptTime: time(this.#nextAt),
@@ -314,7 +316,11 @@ export class Agent {
     const token = JSON.parse(stored.token) as EnrolmentTokenSpec;
     const { version, clock } = this.#options;
     const identity = await this.identity();
-    return applyToHub({ token, request: await requestFor(stored.key, ''), identity, version, clock });
+    const onDiscovered = (addresses: { host: string; port: number }[]) => {
+      const outcome = addresses.map(({ host, port }) => `${host}:${port}`).join(', ') || 'nothing there';
+      this.#discovered = { place: 'DNS', outcome };
+    };
+    return applyToHub({ token, request: await requestFor(stored.key, ''), identity, version, clock, onDiscovered });
   }
 
   /** All of it in one step: who it is, what it is to be, and where its certificate is renewed. */

@@ -1,7 +1,7 @@
 /** The connecting side: TCP or TLS to a host, with a time limit. */
 import net from 'node:net';
 import tls from 'node:tls';
-import { isAboutDates, isTrusted } from '../chain.ts';
+import { isAboutDates, isMachineWrong, isTrusted } from '../chain.ts';
 import { SkiffError } from '../errors.ts';
 import { hostPort, socketFailure } from './failure.ts';
 import { type HttpProxy, openTunnel } from './proxy.ts';
@@ -21,9 +21,6 @@ export interface DialOptions {
   proxy?: HttpProxy;
 }
 
-/** Milliseconds by which clocks may differ. */
-const noticeable = 60_000;
-
 /**
  * Connects; `onConnect` is called once, in the very event of the connection, so that the caller can install its way
  * of reading before an octet is read. `onFailure` is called once instead when it fails. Returns a way to give up.
@@ -34,8 +31,7 @@ export function dial(
   onFailure: (error: SkiffError) => void,
 ): () => void {
   const { host, port, context, proxy, ca = '', now = Date.now } = options;
-  /** Whether OpenSSL would judge by a clock that is known to be wrong. */
-  const clockIsWrong = Math.abs(now() - Date.now()) > noticeable;
+  const clockIsWrong = isMachineWrong(now);
   const where = hostPort(host, port);
   let given = false;
   const giveUp = (): void => {

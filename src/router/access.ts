@@ -1,10 +1,12 @@
 /** A port that takes AMQP connections: one role of a RouterAccess. It says in its state who came, and who was refused. */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { Connection } from '../amqp/connection.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Open } from '../amqp/performatives.ts';
 import { SaslServer } from '../amqp/sasl.ts';
+import { dateFailures, isMachineWrong, isTrusted } from '../chain.ts';
 import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { type Accepted, Acceptor } from '../net/accept.ts';
@@ -186,10 +188,17 @@ export class Access {
     live.connection.close(new AmqpError(Condition.unauthorizedAccess, cause.message));
   }
 
+  /** Whether all that is wrong with a certificate is what time the machine believes it is. */
+  #isGoodInTruth({ unverified, socket }: Accepted): boolean {
+    const { now } = this.#router;
+    if (!unverified || !dateFailures.has(unverified.code) || !isMachineWrong(now)) return false;
+    return socket instanceof TLSSocket && isTrusted(socket, this.config.tls?.ca ?? '', now());
+  }
+
   /** Why this client is not let in, from its certificate alone. */
   #refusalOf(accepted: Accepted): SkiffError | null {
     if (!this.config.tls) return null;
-    if (accepted.unverified) return accepted.unverified;
+    if (accepted.unverified && !this.#isGoodInTruth(accepted)) return accepted.unverified;
     const fingerprint = accepted.certificate?.fingerprint ?? '';
     if (this.#router.revoked.has(fingerprint)) {
       const message = `the certificate ${fingerprint.slice(0, 16)}… has been revoked`;

@@ -51,11 +51,10 @@ export function aggregate(findings: Finding[], required: string[]): { status: Re
   return outcome;
 }
 
+/** `hasReady`: whether the outcome is a condition of its own, too. */
 export function makeStatus(
-  findings: Finding[],
-  required: string[],
-  details: JsonObject,
-  generation: number,
+  { findings, required, details }: { findings: Finding[]; required: string[]; details: JsonObject },
+  { generation, hasReady }: { generation: number; hasReady: boolean },
   before: Status | undefined,
   now: number,
 ): Status {
@@ -66,7 +65,7 @@ export function makeStatus(
     reason: outcome.status,
     message: outcome.message,
   };
-  const conditions = [...findings, ready].map((finding) => {
+  const conditions = [...findings, ...(hasReady ? [ready] : [])].map((finding) => {
     const old = before?.conditions.find((condition) => condition.type === finding.type);
     const lastTransitionTime = old?.status === finding.status ? old.lastTransitionTime : timestamp(now);
     return { ...finding, observedGeneration: generation, lastTransitionTime };

@@ -4,6 +4,7 @@
 import type { KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { dateFailures } from '../chain.ts';
 import { errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import type {
@@ -88,9 +89,6 @@ const renewEveryMs = 15_000;
 
 /** Kinds of which there may be thousands, and whose status changes without a word of the router. */
 const judgedWhenRead: ReadonlySet<Kind> = new Set<Kind>(['EnrolmentClaim', 'Device', 'DeviceGroup']);
-
-/** Errors of links that come of dates. */
-const aboutDates: ReadonlySet<string> = new Set(['certificate-expired', 'certificate-not-yet-valid']);
 
 /** Kinds whose status depends on what is elsewhere in the network. */
 const tellOfNetwork: ReadonlySet<Kind> = new Set<Kind>(['Site', 'RouterAccess', 'Link', 'Connector']);
@@ -475,7 +473,7 @@ export class Site {
 
   #onStates(states: PartState[]): void {
     const links = states.filter((state) => state.kind === 'link');
-    if (links.some(({ error }) => error && aboutDates.has(error.code))) {
+    if (links.some(({ error }) => error && dateFailures.has(error.code))) {
       this.#fleet.datesInDoubt();
       void this.#renewals.renewExpired();
     } else if (links.some(({ status }) => status === 'refused')) {

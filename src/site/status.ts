@@ -19,7 +19,7 @@ import { enrolmentHosts, grantServer, grantServerCa, hostsOf, siteCa } from './d
 import { daysLeft, expirationOf } from './lifetime.ts';
 import type { NetworkView } from './network.ts';
 import { beingIssued, type Issued, type PartKey, type Plan } from './plan.ts';
-import { keyOf, type Resource } from './resources.ts';
+import { type Kind, keyOf, type Resource } from './resources.ts';
 import { portOf } from './rules.ts';
 
 /** What there is to judge by. */
@@ -60,6 +60,9 @@ export interface Findings {
   required: string[];
   details: JsonObject;
 }
+
+/** Kinds whose status has no condition Ready, as in Skupper: what they come to stands in status and message alone. */
+export const withoutReady: ReadonlySet<Kind> = new Set<Kind>(['AccessToken', 'MultiKeyListener']);
 
 /** undefined: a kind that has no status. */
 export function findingsOf(resource: Resource, view: View): Findings | undefined {

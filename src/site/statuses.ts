@@ -4,7 +4,7 @@
 import { log } from '../log.ts';
 import { makeStatus, type Status } from './conditions.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
-import { findingsOf, type View } from './status.ts';
+import { findingsOf, type View, withoutReady } from './status.ts';
 
 export class Statuses {
   readonly #statuses = new Map<ResourceKey, Status>();
@@ -25,7 +25,9 @@ export class Statuses {
       const judged = findingsOf(resource, view);
       if (!judged) return false;
       const { findings, required, details } = judged;
-      const after = makeStatus(findings, required, details, resource.generation, before, this.#now());
+      const { kind, generation } = resource;
+      const about = { generation, hasReady: !withoutReady.has(kind) };
+      const after = makeStatus({ findings, required, details }, about, before, this.#now());
       this.#statuses.set(keyOf(resource), after);
       const changed = after.status !== before?.status || after.message !== before.message;
       if (changed && after.status === 'Error') complain(resource, after);

@@ -32,6 +32,15 @@ if (library) {
     });
   }
 
+  for (const time of ['@1970-01-02 00:00:00', '@2028-01-01 00:00:00']) {
+    test(`a hub that thinks it is ${time} lets a device in whose clock is right`, async () => {
+      const hub = await newHub({ env: at(time) });
+      const device = await newDevice(await newClaim(hub, 'spring'), 'A1');
+      await untilEnrolled(device);
+      await hub.until('Device', 'stores-1', 'Ready');
+    });
+  }
+
   test('a device whose clock has lost its battery finds back to its hub', async () => {
     const hub = await newHub();
     const device = await newDevice(await newClaim(hub, 'spring'), 'A1');

@@ -57,6 +57,7 @@ else {
     });
     assert.match(fooled.error.message, /certificate|trust/i);
     assert.is(fooled.state, 'asking');
+    assert.match((await device.cli('device', 'status')).stdout, /^Looked for a claim: DNS +: box\.shop\.example:\d+$/m);
     assert.ok(server.asked.includes(service));
 
     names.services[service] = { host: 'box.shop.example', port: Number(good?.port) };
