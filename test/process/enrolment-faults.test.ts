@@ -1,4 +1,7 @@
-/** Enrolment with the device, or the hub, killed at one write to the disk after the other: nobody is lost or doubled. */
+/**
+ * Enrolment with the device, or the hub, killed at one write to the disk after the other: nobody is lost or doubled. At
+ * some of the writes in the usual run, at each of them with SKIFF_LONG, as `npm run test:long` has it.
+ */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Claim, newClaim, newDevice, newHub } from '../support/enrolment.ts';
@@ -11,10 +14,13 @@ test.after.each(() => Skiff.stopAll());
 
 type Call = Parameters<typeof dieAt>[1];
 
-/** When to die: at every commit, and at some of the writes between. */
+const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
+const [commits, writes] = process.env.SKIFF_LONG ? [upTo(8), upTo(60)] : [upTo(3), [1, 2, 5, 12, 25]];
+
+/** When to die: at the commits, and at the writes between. */
 const moments: [Call, number][] = [
-  ...[1, 2, 3].map((nth): [Call, number] => ['fdatasync', nth]),
-  ...[1, 2, 5, 12, 25].map((nth): [Call, number] => ['pwrite64', nth]),
+  ...commits.map((nth): [Call, number] => ['fdatasync', nth]),
+  ...writes.map((nth): [Call, number] => ['pwrite64', nth]),
 ];
 
 async function oneOf(hub: Skiff, serial: string): Promise<Shown> {
