@@ -28,14 +28,13 @@ import {
   type OrderMessage,
   type Report,
   readReport,
+  usualPace,
 } from './messages.ts';
 import { desiredText, digest, isSigned, orderText, reportText, signed } from './signing.ts';
 
 type StoredDevice = NonNullable<ReturnType<Store['devices']['get']>>;
 type StoredDesired = NonNullable<ReturnType<Store['desired']['get']>>;
 
-/** From one heartbeat of a device to the next, in milliseconds; more when there are very many devices. */
-const usualPace = 30_000;
 /** Heartbeats a second that a hub asks for at most. */
 const mostBeats = 400;
 /** Heartbeats that may be missed before a device counts as offline. */

@@ -9,6 +9,9 @@ import type { Json, JsonObject } from '../store/documents.ts';
 export const CONTROLLER = 'skiff.fleet';
 export const deviceAddress = (routerId: string): string => `skiff.device.${routerId}`;
 
+/** From one heartbeat of a device to the next, in milliseconds, unless the controller sets another pace. */
+export const usualPace = 30_000;
+
 /** `heartbeat`, every 30 s and when something has happened. What is signed is all of it but `signature`. */
 export interface Report {
   device: string;

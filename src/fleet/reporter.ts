@@ -15,11 +15,11 @@ import {
   deviceAddress,
   type OrderMessage,
   type Report,
+  usualPace,
 } from './messages.ts';
 import { desiredText, digest, isSigned, orderText, reportText, signed } from './signing.ts';
 
-/** From one heartbeat to the next, in milliseconds, unless the hub sets another pace. */
-const usualPace = 30_000;
+/** Within these, in milliseconds, the hub may set another pace than the usual. */
 const leastPace = 1_000;
 const mostPace = 600_000;
 /** Word that is urgent, such as after a reconnect: spread, for a whole fleet may have lost its hub. */
