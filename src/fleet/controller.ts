@@ -122,7 +122,7 @@ export class Controller {
   /** Groups, devices, or the ways to this hub have changed: what devices are to be is looked at again. */
   refresh(): void {
     if (this.#closed) return;
-    this.#options.rights.prune();
+    this.#options.rights.settle();
     this.#due = this.#options.store.devices.all().flatMap(({ name, state }) => (state === 'enrolled' ? [name] : []));
     this.#rendering ??= setTimeout(() => this.#renderSome(), renderSoon);
   }

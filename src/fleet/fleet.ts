@@ -172,14 +172,14 @@ export class Fleet implements FleetHooks {
     const device = this.#options.store.devices.all().find((each) => routerId(each.name, each.siteId) === id);
     const may = device !== undefined && this.#registry.mayRenew(device);
     // One that was away for too long waits from now on.
-    if (!may) this.#rights.prune();
+    if (!may) this.#rights.settle();
     return may;
   }
 
   /** Devices by their names or words: all of them or, if one is not there, none. */
   decide(decision: Decision, devices: string[]): { name: string; state: DeviceState }[] {
     const decided = this.#registry[decision](devices).map(({ name, state }) => ({ name, state }));
-    this.#rights.prune();
+    this.#rights.settle();
     return decided;
   }
 

@@ -24,7 +24,7 @@ export interface GenerationsOptions {
   documents(): Resource[];
   /** What every device has: its Site and the way to this hub. */
   base(device: StoredDevice): JsonObject[];
-  rights: Pick<Rights, 'update' | 'prune'>;
+  rights: Pick<Rights, 'update' | 'settle'>;
 }
 
 export class Generations {

@@ -35,7 +35,7 @@ export class Rights {
     const { store, grant } = this.#options;
     const all = store.devices.all();
     const devices = all.filter(({ state }) => state === 'enrolled');
-    this.#grant(devices.map((device) => this.#rightsOf(device, store.desired.get(device.name)?.documents ?? [])));
+    this.#grant(devices.map((device) => this.#rightsAsWritten(device)));
     const others = all.filter(({ state }) => state !== 'enrolled').map(({ name, siteId }) => routerId(name, siteId));
     if (others.length > 0) grant([], others);
   }
@@ -45,19 +45,26 @@ export class Rights {
     this.#grant([this.#rightsOf(device, documents)]);
   }
 
-  /** Turns out those who are not enrolled any more, or are somebody else. */
-  prune(): void {
-    const devices = this.#options.store.devices.all().filter(({ state }) => state === 'enrolled');
+  /** Turns out those who are not enrolled any more, or are somebody else, and lets in again who waited for approval. */
+  settle(): void {
+    const { store, grant } = this.#options;
+    const devices = store.devices.all().filter(({ state }) => state === 'enrolled');
     const left = new Set(devices.map(({ name, siteId }) => routerId(name, siteId)));
     const gone = [...this.#granted.keys()].filter((device) => !left.has(device));
     for (const device of gone) this.#granted.delete(device);
-    if (gone.length > 0) this.#options.grant([], gone);
+    if (gone.length > 0) grant([], gone);
+    const back = devices.filter(({ name, siteId }) => !this.#granted.has(routerId(name, siteId)));
+    this.#grant(back.map((device) => this.#rightsAsWritten(device)));
   }
 
   #grant(rights: DeviceRights[]): void {
     const changed = rights.filter((each) => this.#granted.get(each.device) !== JSON.stringify(each));
     for (const each of changed) this.#granted.set(each.device, JSON.stringify(each));
     if (changed.length > 0) this.#options.grant(changed, []);
+  }
+
+  #rightsAsWritten(device: StoredDevice): DeviceRights {
+    return this.#rightsOf(device, this.#options.store.desired.get(device.name)?.documents ?? []);
   }
 
   #rightsOf(device: StoredDevice, documents: JsonObject[]): DeviceRights {

@@ -46,6 +46,9 @@ export class Renewals {
   readonly #plans = new Map<string, Plan>();
   readonly #kept: Map<string, StoredRenewal>;
   #running = false;
+  #closed = false;
+  /** Until the next try of what has expired: whoever waits for approval must not wait for the link's next try, too. */
+  #again: NodeJS.Timeout | null = null;
 
   constructor(options: RenewalsOptions) {
     this.#options = options;
@@ -107,12 +110,24 @@ export class Renewals {
 
   /** What has expired is renewed without waiting for its turn, a little while after the last try. */
   async renewExpired(): Promise<void> {
-    for (const { secret } of this.#kept.values()) {
+    for (const plan of this.#expired()) plan.dueAt = Math.min(plan.dueAt, (plan.triedAt ?? 0) + afterExpiry);
+    await this.renewDue();
+    if (this.#closed || this.#expired().length === 0) return;
+    clearTimeout(this.#again ?? undefined);
+    this.#again = setTimeout(() => void this.renewExpired(), afterExpiry);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#again ?? undefined);
+  }
+
+  #expired(): Plan[] {
+    return [...this.#kept.keys()].flatMap((secret) => {
       const plan = this.#planFor(secret);
       const expires = this.#current(secret)?.certificate.validToDate.getTime() ?? Number.POSITIVE_INFINITY;
-      if (plan && expires <= this.#options.now()) plan.dueAt = Math.min(plan.dueAt, (plan.triedAt ?? 0) + afterExpiry);
-    }
-    await this.renewDue();
+      return plan && expires <= this.#options.now() ? [plan] : [];
+    });
   }
 
   #planFor(secret: string): Plan | undefined {

@@ -232,6 +232,7 @@ export class Site {
 
   async stop(withinMs: number): Promise<void> {
     this.#tokens.close();
+    this.#renewals.close();
     if (this.#upkeepTimer) clearInterval(this.#upkeepTimer);
     if (this.#renewalTimer) clearInterval(this.#renewalTimer);
     await Promise.all([this.#grants.close(), this.#reconciler.stop(withinMs)]);

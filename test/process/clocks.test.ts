@@ -90,6 +90,8 @@ if (library) {
     );
     assert.is((await back.cli('fleet', 'approve', 'stores-1')).code, 0);
     await again.until('Link', 'hq', 'Ready', 120_000);
+    // It was let in with the first certificate that it showed.
+    assert.not.ok(back.log.some(({ code }) => code === 'device-expelled'));
   });
 }
 
