@@ -34,6 +34,8 @@ export interface MessageHead {
   annotations: RouterAnnotations | null;
   /** Offset of the message without annotations. */
   bareStart: number;
+  /** From 0 to 9, the most urgent; what is not said is 4. */
+  priority: number;
   to: string | null;
   subject: string | null;
   replyTo: string | null;
@@ -42,6 +44,10 @@ export interface MessageHead {
   /** Offset of the body's first section, or of the message's end when it has none. */
   bodyStart: number;
 }
+
+export const USUAL_PRIORITY = 4;
+/** Beyond ten of them, all are the same (AMQP 1.0, 3.2.1 lets a container do so). */
+const MOST_PRIORITY = 9;
 
 const Section = {
   header: 0x70,
@@ -66,6 +72,7 @@ export function readHead(buffer: Buffer, start: number, end: number, complete: b
   const head: MessageHead = {
     annotations: null,
     bareStart: start,
+    priority: USUAL_PRIORITY,
     to: null,
     subject: null,
     replyTo: null,
@@ -105,6 +112,10 @@ function readSection(head: MessageHead, code: number, reader: Reader, offset: nu
   if (code === ANNOTATIONS_CODE) {
     if (offset !== start) throw new AmqpError(Condition.decodeError, 'router annotations within a message');
     head.annotations = readAnnotations(reader.value());
+  } else if (code === Section.header) {
+    const fields = reader.value();
+    const priority = Array.isArray(fields) ? fields[1] : null;
+    if (typeof priority === 'number') head.priority = Math.min(priority, MOST_PRIORITY);
   } else if (code === Section.properties) {
     const fields = reader.value();
     if (!Array.isArray(fields))

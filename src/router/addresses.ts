@@ -3,15 +3,21 @@
  * M mobile (routing keys), L local to this router (reply addresses), H an edge router, R an interior router.
  */
 import type { ErrorFact } from '../errors.ts';
-import type { Consumer } from './forwarding.ts';
+import type { Consumer, Way } from './forwarding.ts';
 
 /** Something that sends to an address, and wants to know whether anybody is there. */
 export interface Producer {
   /** The connection behind it; null for this site's own listeners. */
-  readonly via: object | null;
+  readonly via: Way | null;
   /** The address gained or lost consumers, or is refused to those who send to it. */
   onConsumersChanged(): void;
 }
+
+/**
+ * How the messages of an address are spread over its consumers: a copy to each (multicast), or each to one of them: to
+ * the nearest (closest), or to the least busy, as long as it is not too far (balanced).
+ */
+export type Treatment = 'multicast' | 'closest' | 'balanced';
 
 /** Why the network beyond this router lets it not take messages for an address, or not send them there. */
 export interface Refusals {
@@ -21,14 +27,16 @@ export interface Refusals {
 
 export class Address {
   readonly key: string;
+  readonly treatment: Treatment;
   readonly consumers: Consumer[] = [];
   readonly producers = new Set<Producer>();
   readonly refusals: Refusals = { offer: null, use: null };
   /** Counts choices, so that equals take turns. */
   turn = 0;
 
-  constructor(key: string) {
+  constructor(key: string, treatment: Treatment) {
     this.key = key;
+    this.treatment = treatment;
   }
 
   /** The name without its class letter. */
@@ -41,16 +49,27 @@ export class Address {
   }
 
   get multicast(): boolean {
-    return this.mobile && this.key.startsWith('mc/', 1);
+    return this.treatment === 'multicast';
+  }
+
+  /** Whether a consumer is at this site, or at an edge of it: then other interior routers are told of the address. */
+  get servedHere(): boolean {
+    return this.consumers.some(({ cost }) => cost === 0);
   }
 
   /** Whether somebody takes messages that come by `via`: they are not sent back where they came from. */
-  reachableFrom(via: object | null): boolean {
+  reachableFrom(via: Way | null): boolean {
     return via === null ? this.consumers.length > 0 : this.consumers.some((consumer) => consumer.via !== via);
   }
 }
 
 const MOBILE = 'M'.charCodeAt(0);
+
+/** What routing keys are where nobody says otherwise, as in the configuration of Skupper's routers. */
+function treatmentOf(key: string): Treatment | null {
+  if (key.charCodeAt(0) !== MOBILE) return 'closest';
+  return key.startsWith('mc/', 1) ? 'multicast' : null;
+}
 
 export class AddressTable {
   /** Called after any change of consumers or producers of an address. */
@@ -65,8 +84,9 @@ export class AddressTable {
     return this.#addresses.values();
   }
 
-  addConsumer(key: string, consumer: Consumer): void {
-    const address = this.#obtain(key);
+  /** `treatment`: what another router says of the address; it holds where nothing else is known of it. */
+  addConsumer(key: string, consumer: Consumer, treatment?: Treatment): void {
+    const address = this.#obtain(key, treatment);
     address.consumers.push(consumer);
     this.#changed(address);
   }
@@ -103,10 +123,10 @@ export class AddressTable {
     else for (const consumer of [...address.consumers]) consumer.onOfferRefused?.(refusal);
   }
 
-  #obtain(key: string): Address {
+  #obtain(key: string, treatment: Treatment = 'balanced'): Address {
     let address = this.#addresses.get(key);
     if (!address) {
-      address = new Address(key);
+      address = new Address(key, treatmentOf(key) ?? treatment);
       this.#addresses.set(key, address);
     }
     return address;

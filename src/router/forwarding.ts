@@ -50,18 +50,33 @@ export interface Arrival {
   via: Way | null;
 }
 
-/** A connection that messages come by. */
+/**
+ * What messages come and go by: the connection of a peer, or, for the interior routers, the neighbour that is next on the
+ * way, whichever of its connections a message takes.
+ */
 export interface Way {
   /** What stands between it and the network. */
   readonly guard?: Guard | null;
 }
 
-/** Something that takes messages for an address. */
+/** Something that takes messages for an address: at this site, at an edge of it, or at another interior router. */
 export interface Consumer {
-  /** The connection behind it; null for this site's own parts. */
-  readonly via: object | null;
-  /** Messages and streams it has in hand. */
+  /** What its messages go by; null for this site's own parts. A message is not sent back by where it came from. */
+  readonly via: Way | null;
+  /** Messages and streams it has in hand, or, of another interior router, the neighbour on the way there. */
   readonly outstanding: number;
+  /** What the way there costs: that of the path to another interior router, 0 here and on edges. */
+  readonly cost: number;
+  /**
+   * Whether a message may go there, after all the routers that it has passed: it would come to none of them again. Only
+   * other interior routers say this and the next.
+   */
+  mayTake?(arrival: Arrival): boolean;
+  /**
+   * Whether the shortest path from the router where the message entered the network leads there through this one, as it
+   * always does from this one itself; never from a router that is not known.
+   */
+  isOnPath?(arrival: Arrival): boolean;
   /** The network beyond this router does not let it offer the address; null: it does again. */
   onOfferRefused?(refusal: ErrorFact | null): void;
   deliver(arrival: Arrival, source: Source): Sink;
@@ -70,7 +85,7 @@ export interface Consumer {
 /** The next consumer for a message: the one with the least in hand, this site's own first, in turn among equals. */
 export function chooseConsumer(
   address: Address,
-  via: object | null,
+  arrival: Arrival,
   tried: ReadonlySet<Consumer> | null,
 ): Consumer | null {
   let best: Consumer | null = null;
@@ -79,10 +94,10 @@ export function chooseConsumer(
   const start = address.turn++ % Math.max(count, 1);
   for (let index = 0; index < count; index++) {
     const consumer = consumers[(start + index) % count] as Consumer;
-    if ((via !== null && consumer.via === via) || tried?.has(consumer)) continue;
+    if (!mayGoTo(consumer, arrival) || tried?.has(consumer)) continue;
     if (
       !best ||
-      consumer.outstanding < best.outstanding ||
+      consumer.cost + consumer.outstanding < best.cost + best.outstanding ||
       (consumer.outstanding === best.outstanding && best.via !== null && consumer.via === null)
     ) {
       best = consumer;
@@ -91,9 +106,15 @@ export function chooseConsumer(
   return best;
 }
 
+/** A message goes neither back where it came from, nor in circles. */
+function mayGoTo(consumer: Consumer, arrival: Arrival): boolean {
+  if (arrival.via !== null && consumer.via === arrival.via) return false;
+  return consumer.mayTake?.(arrival) ?? true;
+}
+
 /** Gives a message to one consumer of its address; null when there is none. Takes `arrival.first` if it does. */
 export function forwardToOne(address: Address, arrival: Arrival, source: Source): Sink | null {
-  const consumer = chooseConsumer(address, arrival.via, null);
+  const consumer = chooseConsumer(address, arrival, null);
   if (!consumer) return null;
   const flags = arrival.head.annotations?.flags ?? 0;
   const mayRetry = !arrival.settled && (flags & (AnnotationFlag.streaming | AnnotationFlag.resendReleased)) !== 0;
@@ -147,7 +168,7 @@ class Retrying implements Sink, Source {
 
   onOutcome(state: DeliveryState, settled: boolean): void {
     if (state.outcome === 'released' && this.#arrival && this.#head) {
-      const next = chooseConsumer(this.#address, this.#arrival.via, this.#tried);
+      const next = chooseConsumer(this.#address, this.#arrival, this.#tried);
       if (next) {
         // The first consumer's delivery is over for it; what it would still say is not about this message any more.
         this.#sink?.end(true);
@@ -225,7 +246,7 @@ export class Multicast implements Sink {
     }
     const whole = Buffer.concat(this.#parts);
     for (const consumer of [...this.#address.consumers]) {
-      if (this.#arrival.via !== null && consumer.via === this.#arrival.via) continue;
+      if (!mayGoTo(consumer, this.#arrival)) continue;
       // Nobody waits for a copy. Those for a consumer that takes none must not pile up.
       if (consumer.outstanding >= MULTICAST_BACKLOG) continue;
       const copy: Arrival = {

@@ -3,7 +3,7 @@
  * goes down and is routed like any other. Both sides of it are bounded: a message counts as accepted once the main
  * thread has done its work with it, and while too many wait for that, further ones go back to their senders.
  */
-import { writeMessage } from '../amqp/message.ts';
+import { USUAL_PRIORITY, writeMessage } from '../amqp/message.ts';
 import { ACCEPTED, type DeliveryState, isTerminal, RELEASED } from '../amqp/performatives.ts';
 import { Chunk } from '../net/chunk.ts';
 import { stripScheme } from './addresses.ts';
@@ -23,6 +23,7 @@ export class Mailbox implements Consumer {
   /** What the main thread is to hear. */
   onEvent: (event: MailEvent) => void = () => {};
   readonly via = null;
+  readonly cost = 0;
   readonly #router: Router;
   readonly #addresses = new Set<string>();
   readonly #waiting = new Map<number, { source: Source; octets: number }>();
@@ -89,7 +90,7 @@ export class Mailbox implements Consumer {
     const octets = writeMessage({ to, subject }, body);
     const head = {
       ...{ annotations: null, bareStart: 0, bodyStart: octets.length },
-      ...{ to, subject, replyTo: null, correlationId: null, contentType: null },
+      ...{ priority: USUAL_PRIORITY, to, subject, replyTo: null, correlationId: null, contentType: null },
     };
     const first = new Chunk(octets, 0, octets.length);
     const arrival = {

@@ -12,6 +12,7 @@ import type { Router } from './router.ts';
 
 export class LinkConsumer implements Consumer {
   readonly via: Peer;
+  readonly cost = 0;
   readonly #sender: Sender;
   #streams = 0;
 

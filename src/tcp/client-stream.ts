@@ -7,6 +7,7 @@ import { TcpStream } from './stream.ts';
 
 export class ClientStream extends TcpStream implements Consumer {
   readonly via = null;
+  readonly cost = 0;
   readonly outstanding = 0;
   readonly #router: Router;
   readonly #reply: { address: string; key: string };

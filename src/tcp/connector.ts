@@ -14,6 +14,7 @@ import { Tally } from './tally.ts';
 
 export class Connector implements Consumer {
   readonly via = null;
+  readonly cost = 0;
   readonly #router: Router;
   readonly #report: (state: ConnectorState) => void;
   readonly #streams = new Set<ServerStream>();

@@ -1,6 +1,6 @@
 /** How a TCP connection is wrapped in messages: what its first message says, and where its octets begin. */
 import { int, type Writable } from '../amqp/codec.ts';
-import { AnnotationFlag, NULL_BODY, readBody, streamStart, writeStreamHead } from '../amqp/message.ts';
+import { AnnotationFlag, NULL_BODY, readBody, streamStart, USUAL_PRIORITY, writeStreamHead } from '../amqp/message.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Arrival } from '../router/forwarding.ts';
 
@@ -46,6 +46,7 @@ export function openingOf(
   const head = {
     annotations: { flags: STREAM_FLAGS, toOverride: null, ingress: null, trace: [], mesh: null },
     bareStart: 0,
+    priority: USUAL_PRIORITY,
     to,
     subject: null,
     replyTo: reply?.replyTo ?? null,

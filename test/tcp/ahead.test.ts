@@ -22,6 +22,7 @@ function newRouter(): Router {
 
 /** Takes whatever is sent to an address, and counts. */
 class Taker implements Consumer, Sink {
+  readonly cost = 0;
   readonly via = null;
   readonly outstanding = 0;
   readonly blocked = false;

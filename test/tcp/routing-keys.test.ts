@@ -6,7 +6,7 @@ import type { Strategy } from '../../src/router/protocol.ts';
 import { Router } from '../../src/router/router.ts';
 import { RoutingKeys } from '../../src/tcp/routing-keys.ts';
 
-const server = { via: null, outstanding: 0 } as unknown as Consumer;
+const server = { via: null, outstanding: 0, cost: 0 } as unknown as Consumer;
 
 function setup(strategy: Strategy) {
   const router = new Router({ id: 'hub', mode: 'interior', siteId: 'x', siteName: 'hub', version: '0' });

@@ -2,7 +2,7 @@
  * Collects what the sources of the network tell, as Skupper's own collectors do: beacons announce a source, its address
  * is subscribed to, it is asked to flush, and it is believed for as long as it is heard of.
  */
-import { type Arrival, type Consumer, DISCARD, type Sink } from '../forwarding.ts';
+import { type Arrival, type Consumer, DISCARD, type Sink, type Way } from '../forwarding.ts';
 import type { Router } from '../router.ts';
 import type { Collected } from './collected.ts';
 import { decodeRecords } from './encoding.ts';
@@ -32,13 +32,13 @@ export class Collector {
   /** The source that is this router itself. */
   readonly #own: string;
   /** What stands for this router as a producer and a consumer of flow records. */
-  readonly via: object;
+  readonly via: Way;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #beacons: Taker;
   #collecting = false;
   #messages = 0;
 
-  constructor(router: Router, collected: Collected, own: string, via: object) {
+  constructor(router: Router, collected: Collected, own: string, via: Way) {
     this.#router = router;
     this.#collected = collected;
     this.#own = own;
@@ -87,14 +87,14 @@ class Subscription {
   readonly #id: string;
   readonly #router: Router;
   readonly #collected: Collected;
-  readonly #via: object;
+  readonly #via: Way;
   readonly #ids: MessageIds;
   readonly #taker: Taker;
   readonly #addresses: string[];
   readonly #began = performance.now();
   #flushedAt: number | null = null;
 
-  constructor(source: Announced, router: Router, collected: Collected, via: object, ids: MessageIds) {
+  constructor(source: Announced, router: Router, collected: Collected, via: Way, ids: MessageIds) {
     this.#id = source.id;
     this.#router = router;
     this.#collected = collected;
@@ -134,11 +134,12 @@ class Subscription {
 
 /** Takes messages for an address. Multicast ones, as these are, come whole. */
 class Taker implements Consumer {
-  readonly via: object;
+  readonly via: Way;
+  readonly cost = 0;
   readonly outstanding = 0;
   readonly #take: (arrival: Arrival) => void;
 
-  constructor(via: object, take: (arrival: Arrival) => void) {
+  constructor(via: Way, take: (arrival: Arrival) => void) {
     this.via = via;
     this.#take = take;
   }

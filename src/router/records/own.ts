@@ -3,7 +3,7 @@
  * is new, to those who ask for it. Nothing is sent while nobody does. The pace is that of skupper-router.
  */
 import type { Producer } from '../addresses.ts';
-import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../forwarding.ts';
+import { type Arrival, type Consumer, DISCARD, type Sink, type Source, type Way } from '../forwarding.ts';
 import type { Router } from '../router.ts';
 import type { Attributes, FlowRecord, RecordType } from './encoding.ts';
 import { BEACONS, beacon, flushAddress, heartbeat, RECORDS_A_MESSAGE, records, recordsAddress } from './messages.ts';
@@ -53,7 +53,8 @@ export class OwnRecords implements Consumer, Producer {
   /** The id of this source: that of its router's record. */
   readonly id: string;
   /** What begins here is not given back to the collector here, which has it already. */
-  readonly via: object;
+  readonly via: Way;
+  readonly cost = 0;
   readonly outstanding = 0;
   readonly #router: Router;
   readonly #onRecord: (record: FlowRecord) => void;
@@ -73,7 +74,7 @@ export class OwnRecords implements Consumer, Producer {
   #closed = false;
 
   /** `onRecord` hears what is new of every record, as others do. */
-  constructor(router: Router, via: object, onRecord: (record: FlowRecord) => void) {
+  constructor(router: Router, via: Way, onRecord: (record: FlowRecord) => void) {
     this.#router = router;
     this.via = via;
     this.#onRecord = onRecord;

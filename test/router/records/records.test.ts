@@ -32,6 +32,7 @@ test.after.each(() => {
 
 /** A collector elsewhere, as far as a router can tell. */
 class Listening implements Consumer {
+  readonly cost = 0;
   readonly via = {};
   outstanding = 0;
   readonly heard: { subject: string; records: FlowRecord[] }[] = [];
