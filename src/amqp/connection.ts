@@ -22,6 +22,7 @@ import {
   TRANSFER_HEADER_MAX,
   Transfer,
 } from './hot.ts';
+import type { Link } from './link.ts';
 import {
   type Attach,
   closeFrame,
@@ -37,6 +38,8 @@ import { Session } from './session.ts';
 
 export interface ConnectionOptions {
   containerId: string;
+  /** Tells the connections of this container apart. */
+  number?: number;
   /** The host we connect to, as `open` names it; null for accepted connections. */
   hostname: string | null;
   /** Octets of the largest frame we take. */
@@ -193,6 +196,11 @@ export class Connection {
 
   get sessionCount(): number {
     return this.#sessions.size;
+  }
+
+  /** The links of all sessions. */
+  get links(): Link[] {
+    return [...this.#sessions.values()].flatMap((session) => [...session.links]);
   }
 
   /** Deliveries in either direction of which something is still to be said. */

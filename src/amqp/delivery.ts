@@ -28,6 +28,8 @@ export class OutgoingDelivery {
   settled: boolean;
   /** Its last transfer has gone, or it was given up. */
   finished = false;
+  /** Its outcome is counted; the link keeps this. */
+  judged = false;
   /** It stands in its link's line for credit; the link keeps this. */
   inLine = false;
   /** It stands in a line for the session's window or the connection's output; these keep it. */
@@ -132,6 +134,7 @@ export class OutgoingDelivery {
   /** The receiver says how far it is, or settles. */
   update(state: DeliveryState | null, settled: boolean): void {
     if (settled) this.settled = true;
+    this.sender.countOutcome(this, state);
     // Who has refused it does not want the rest.
     if (isTerminal(state) && state?.outcome !== 'accepted') this.#drop();
     this.handler.onState(state, settled);
@@ -198,6 +201,8 @@ export class IncomingDelivery {
   /** Its last transfer has come. */
   complete = false;
   aborted = false;
+  /** Its outcome is counted; the link keeps this. */
+  judged = false;
   /** Whatever the consumer wants to keep with it. */
   context: unknown = null;
 

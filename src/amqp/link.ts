@@ -34,8 +34,24 @@ export interface ReceiverHandler extends LinkHandler {
   onSettled?(delivery: IncomingDelivery, state: DeliveryState | null): void;
 }
 
+/** What became of the deliveries of a link, as far as it is known. */
+export interface LinkCounts {
+  deliveries: number;
+  /** Settled by the sender at once: nothing is heard of them. */
+  presettled: number;
+  accepted: number;
+  rejected: number;
+  released: number;
+  modified: number;
+}
+
+let linkCount = 0;
+
 /** How far attaching and detaching have come, on each side. */
 export abstract class Link {
+  /** Tells it from every other link of the process. */
+  readonly number = ++linkCount;
+  readonly counts: LinkCounts = { deliveries: 0, presettled: 0, accepted: 0, rejected: 0, released: 0, modified: 0 };
   readonly session: Session;
   readonly name: string;
   readonly handle: number;
@@ -80,6 +96,18 @@ export abstract class Link {
 
   /** Gives up everything that is under way. */
   protected abstract abandon(): void;
+
+  /** The first outcome of a delivery is the one that counts. */
+  countOutcome(delivery: { judged: boolean }, state: DeliveryState | null): void {
+    if (delivery.judged || !state || state.outcome === 'received') return;
+    delivery.judged = true;
+    this.counts[state.outcome]++;
+  }
+
+  protected countBegun(settled: boolean): void {
+    this.counts.deliveries++;
+    if (settled) this.counts.presettled++;
+  }
 }
 
 export class Sender extends Link {
@@ -118,6 +146,11 @@ export class Sender extends Link {
   /** Deliveries sent or to be sent, not yet settled. */
   get outstanding(): number {
     return this.#live.size;
+  }
+
+  /** Deliveries that wait for credit. */
+  get waiting(): number {
+    return this.#line.length;
   }
 
   /** Begins a delivery. It goes when there is credit. */
@@ -162,6 +195,7 @@ export class Sender extends Link {
       this.#credit--;
       this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
       delivery.id = this.session.takeDeliveryId(delivery);
+      this.countBegun(delivery.settled);
     }
     if (!more) this.#current = null;
     this.session.sendTransfer(this, delivery, chunk, first, more, aborted);
@@ -257,6 +291,20 @@ export class Receiver extends Link {
     this.handler = handler;
   }
 
+  /** Deliveries the sender may have under way at once. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  get credit(): number {
+    return this.#credit;
+  }
+
+  /** Deliveries that have begun to come, and are not yet settled. */
+  get outstanding(): number {
+    return this.#live.size;
+  }
+
   /** Allows up to `deliveries` under way at once, from now on. */
   setCapacity(deliveries: number): void {
     if (this.#capacity === deliveries) return;
@@ -305,6 +353,7 @@ export class Receiver extends Link {
     }
     const tag = Buffer.from(buffer.subarray(transfer.tagStart, transfer.tagEnd));
     const delivery = new IncomingDelivery(this, transfer.deliveryId, tag, transfer.settled === 1);
+    this.countBegun(delivery.remoteSettled);
     this.session.trackIncoming(delivery);
     this.#live.add(delivery);
     this.#current = delivery;
@@ -326,6 +375,7 @@ export class Receiver extends Link {
   /** We have told a state of a delivery. */
   updated(delivery: IncomingDelivery, state: DeliveryState | null, settled: boolean): void {
     if (this.closed || this.detaching) return;
+    this.countOutcome(delivery, state);
     if (!delivery.remoteSettled) this.session.sendDisposition(delivery, state, settled);
     if (settled && delivery.complete) this.#forget(delivery);
   }

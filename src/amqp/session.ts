@@ -94,6 +94,11 @@ export class Session implements ChunkOwner {
     return this.#local.size;
   }
 
+  /** Links that are not gone. */
+  get links(): IterableIterator<Link> {
+    return this.#local.values();
+  }
+
   /** Deliveries in either direction of which something is still to be said. */
   get deliveryCount(): number {
     return this.#outgoing.size + this.#incoming.size;

@@ -398,6 +398,7 @@ interface RefusedRouterHooks {
 
 /** An interior router at our inter-router port: told, in words, that such links are not taken yet. */
 class RefusedRouter extends Peer {
+  override readonly role = 'inter-router';
   override readonly isRouter = true;
   readonly #hooks: RefusedRouterHooks;
 

@@ -6,6 +6,7 @@ import { Peer } from './peer.ts';
 import type { Router } from './router.ts';
 
 export class ClientPeer extends Peer {
+  override readonly role = 'normal';
   override readonly isRouter = false;
   readonly #onGone: (error: SkiffError | null) => void;
 

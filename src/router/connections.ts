@@ -45,10 +45,11 @@ export interface ConnectionPurpose {
 
 export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
   const { idleTimeout = IDLE_TIMEOUT } = purpose;
+  const number = ++connectionCount;
   const properties: [string, Writable][] = [
     ['product', 'skiff'],
     ['version', router.identity.version],
-    ['qd.conn-id', int(++connectionCount)],
+    ['qd.conn-id', int(number)],
     ['qd.annotations-version', int(ANNOTATIONS_VERSION)],
   ];
   if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId], [FEED_PROPERTY, FEED_VERSION]);
@@ -57,6 +58,7 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
   if (purpose.hostname !== null) properties.push(['skiff.instance', router.instance]);
   return {
     containerId: router.id,
+    number,
     hostname: purpose.hostname,
     maxFrameSize: MAX_FRAME,
     channelMax: CHANNEL_MAX,

@@ -37,6 +37,7 @@ export interface EdgePeerHooks {
 }
 
 export class EdgePeer extends Peer {
+  override readonly role = 'edge';
   override readonly isRouter = true;
   /** The router id that its certificate is for; null when that does not say. */
   readonly device: string | null;

@@ -16,8 +16,14 @@ import { StreamingLinks } from './streaming-links.ts';
 /** The capability of taking streams on links of their own. */
 const STREAMING_LINKS = 'qd.streaming-links';
 
+/** What a connection is for, in the words of skupper-router; `inter-router-data` stands beside an `inter-router` one. */
+export type PeerRole = 'normal' | 'edge' | 'inter-router' | 'inter-router-data';
+
 export abstract class Peer implements ConnectionHandler {
   readonly router: Router;
+  abstract readonly role: PeerRole;
+  /** When its connection was made, `performance.now()`. */
+  readonly since = performance.now();
   /** Whether messages carry router annotations on this connection. */
   abstract readonly isRouter: boolean;
   /** Links for streams, when the peer knows them. */
@@ -46,6 +52,9 @@ export abstract class Peer implements ConnectionHandler {
   /** To be called once, at once after the connection was made with this peer as its handler. */
   bindTo(connection: Connection): void {
     this.#connection = connection;
+    const { peers } = this.router;
+    peers.add(this);
+    connection.socket.once('close', () => peers.delete(this));
   }
 
   onOpen(open: Open): void {

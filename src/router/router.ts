@@ -3,6 +3,7 @@ import { randomBytes, randomFillSync } from 'node:crypto';
 import type { RouterAnnotations } from '../amqp/message.ts';
 import { type Address, AddressTable, addressKey } from './addresses.ts';
 import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
+import type { Peer } from './peer.ts';
 import { Privileges } from './privileges.ts';
 import type { RouterIdentity } from './protocol.ts';
 import { Records } from './records/records.ts';
@@ -19,6 +20,8 @@ export class Router {
   /** Fingerprints of certificates that are good no more. */
   revoked: ReadonlySet<string> = new Set();
   readonly privileges = new Privileges();
+  /** Whoever is connected to this router, or about to be. */
+  readonly peers = new Set<Peer>();
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;

@@ -44,6 +44,7 @@ interface Proxy {
 }
 
 export class Uplink extends Peer {
+  override readonly role = 'edge';
   override readonly isRouter = true;
   readonly #hooks: UplinkHooks;
   readonly #proxies = new Map<string, Proxy>();
