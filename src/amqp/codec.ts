@@ -331,6 +331,7 @@ export const ushort = (value: number): Typed => new Typed('ushort', value);
 export const uint = (value: number): Typed => new Typed('uint', value);
 export const ulong = (value: number | bigint): Typed => new Typed('ulong', value);
 export const int = (value: number): Typed => new Typed('int', value);
+export const long = (value: number | bigint): Typed => new Typed('long', value);
 export const symbol = (value: string): Typed => new Typed('symbol', value);
 export const described = (descriptor: number, value: Writable): WritableDescribed =>
   new WritableDescribed(descriptor, value);
@@ -401,6 +402,7 @@ export class Writer {
     }
     const { buffer } = this;
     const small = typeof value === 'number' && value >= 0 && value <= 255;
+    const fitsOctet = typeof value === 'number' && value >= -128 && value <= 127;
     switch (type) {
       case 'ubyte':
         this.#octet(0x50);
@@ -439,12 +441,19 @@ export class Writer {
           : buffer.writeBigUInt64BE(BigInt(value), this.offset);
         return;
       case 'int':
-        this.#octet(0x71);
-        this.offset = buffer.writeInt32BE(value as number, this.offset);
+        this.#octet(fitsOctet ? 0x54 : 0x71);
+        this.offset = fitsOctet
+          ? buffer.writeInt8(value, this.offset)
+          : buffer.writeInt32BE(value as number, this.offset);
         return;
       case 'long':
+        this.#octet(fitsOctet ? 0x55 : 0x81);
+        this.offset = fitsOctet
+          ? buffer.writeInt8(value, this.offset)
+          : buffer.writeBigInt64BE(BigInt(value), this.offset);
+        return;
       case 'timestamp':
-        this.#octet(type === 'long' ? 0x81 : 0x83);
+        this.#octet(0x83);
         this.offset = buffer.writeBigInt64BE(BigInt(value), this.offset);
         return;
       case 'float':

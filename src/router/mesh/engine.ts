@@ -3,7 +3,8 @@
  * reached, and who serves which address. It knows no sockets and no timers: time and messages come in by calls, messages
  * and news go out by hooks.
  */
-import type { Destination, RoutingMessage, ServedAddress, Treatment } from './messages.ts';
+import type { Treatment } from '../addresses.ts';
+import type { Destination, RoutingMessage, ServedAddress } from './messages.ts';
 
 /** A connection to a neighbour, by its control link. Whoever owns the connections numbers them; no number comes twice. */
 export type LinkId = number;

@@ -2,10 +2,7 @@
  * The six messages by which interior routers find each other, the paths between them, and who serves which address.
  * HELLO goes from neighbour to neighbour; RA, LSR and LSU speak of links, MAR and MAU of mobile addresses.
  */
-
-/** How messages for an address are spread over those who take them, as skupper-router numbers it. */
-export const Treatment = { multicastFlood: 0, multicast: 1, closest: 2, balanced: 3, unavailable: 4 } as const;
-export type Treatment = (typeof Treatment)[keyof typeof Treatment];
+import type { Treatment } from '../addresses.ts';
 
 /** An address that a router serves. `key` has its class letter: `Mecho:7`, `Hstore1`. */
 export interface ServedAddress {

@@ -2,7 +2,7 @@
  * The messages by which sources and collectors of flow records talk. A source announces itself with beacons to all, and
  * sends heartbeats and records to an address of its own; a collector asks it to flush, to hear of every record.
  */
-import { symbol, Typed, uint, ulong, type ValueMap, type Writable } from '../../amqp/codec.ts';
+import { long, symbol, uint, ulong, type ValueMap, type Writable } from '../../amqp/codec.ts';
 import { AmqpError } from '../../amqp/error.ts';
 import { readBody, writeMessage } from '../../amqp/message.ts';
 import { encodeRecord, type FlowRecord } from './encoding.ts';
@@ -66,7 +66,7 @@ function message(
   const applicationProperties = properties.length
     ? new Map(properties.map(([name, value]) => [symbol(name) as Writable, value]))
     : null;
-  const messageId = new Typed('long', ids());
+  const messageId = long(ids());
   return { to, subject, octets: writeMessage({ messageId, to, subject, applicationProperties }, body) };
 }
 
