@@ -31,6 +31,8 @@ export class Address {
   readonly consumers: Consumer[] = [];
   readonly producers = new Set<Producer>();
   readonly refusals: Refusals = { offer: null, use: null };
+  /** Messages under way to other routers, of those that are counted, by the neighbours that have them. */
+  readonly #sent = new Map<Way, number>();
   /** Counts choices, so that equals take turns. */
   turn = 0;
 
@@ -55,6 +57,17 @@ export class Address {
   /** Whether a consumer is at this site, or at an edge of it: then other interior routers are told of the address. */
   get servedHere(): boolean {
     return this.consumers.some(({ cost }) => cost === 0);
+  }
+
+  /** Messages of this address that the neighbour has, and has said nothing final of. */
+  sentBy(way: Way): number {
+    return this.#sent.get(way) ?? 0;
+  }
+
+  countSent(way: Way, change: 1 | -1): void {
+    const count = this.sentBy(way) + change;
+    if (count > 0) this.#sent.set(way, count);
+    else this.#sent.delete(way);
   }
 
   /** Whether somebody takes messages that come by `via`: they are not sent back where they came from. */

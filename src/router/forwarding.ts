@@ -4,11 +4,9 @@
  * and TCP sockets alike.
  */
 import type { MessageHead } from '../amqp/message.ts';
-import { AnnotationFlag } from '../amqp/message.ts';
-import { type DeliveryState, isTerminal } from '../amqp/performatives.ts';
+import type { DeliveryState } from '../amqp/performatives.ts';
 import type { ErrorFact } from '../errors.ts';
-import { Chunk } from '../net/chunk.ts';
-import type { Address } from './addresses.ts';
+import type { Chunk } from '../net/chunk.ts';
 import type { Guard } from './guard.ts';
 
 /** Where a message comes from, as the rest of the router sees it. */
@@ -82,193 +80,16 @@ export interface Consumer {
   deliver(arrival: Arrival, source: Source): Sink;
 }
 
-/** The next consumer for a message: the one with the least in hand, this site's own first, in turn among equals. */
-export function chooseConsumer(
-  address: Address,
-  arrival: Arrival,
-  tried: ReadonlySet<Consumer> | null,
-): Consumer | null {
-  let best: Consumer | null = null;
-  const { consumers } = address;
-  const count = consumers.length;
-  const start = address.turn++ % Math.max(count, 1);
-  for (let index = 0; index < count; index++) {
-    const consumer = consumers[(start + index) % count] as Consumer;
-    if (!mayGoTo(consumer, arrival) || tried?.has(consumer)) continue;
-    if (
-      !best ||
-      consumer.cost + consumer.outstanding < best.cost + best.outstanding ||
-      (consumer.outstanding === best.outstanding && best.via !== null && consumer.via === null)
-    ) {
-      best = consumer;
-    }
-  }
-  return best;
+/** Whether it is at another interior router: at this site and on its edges nothing has a cost. */
+export function isRemote({ cost }: Consumer): boolean {
+  return cost > 0;
 }
 
 /** A message goes neither back where it came from, nor in circles. */
-function mayGoTo(consumer: Consumer, arrival: Arrival): boolean {
+export function mayGoTo(consumer: Consumer, arrival: Arrival): boolean {
   if (arrival.via !== null && consumer.via === arrival.via) return false;
   return consumer.mayTake?.(arrival) ?? true;
 }
-
-/** Gives a message to one consumer of its address; null when there is none. Takes `arrival.first` if it does. */
-export function forwardToOne(address: Address, arrival: Arrival, source: Source): Sink | null {
-  const consumer = chooseConsumer(address, arrival, null);
-  if (!consumer) return null;
-  const flags = arrival.head.annotations?.flags ?? 0;
-  const mayRetry = !arrival.settled && (flags & (AnnotationFlag.streaming | AnnotationFlag.resendReleased)) !== 0;
-  if (!mayRetry) return consumer.deliver(arrival, source);
-  return new Retrying(address, arrival, source).begin(consumer);
-}
-
-/**
- * A stream whose consumer gives it back (`released`) before it took an octet goes to the next one: its head is kept
- * until the first octet of the body.
- */
-class Retrying implements Sink, Source {
-  readonly #address: Address;
-  readonly #source: Source;
-  readonly #tried = new Set<Consumer>();
-  #arrival: Arrival | null;
-  #head: Buffer | null;
-  #sink: Sink | null = null;
-
-  constructor(address: Address, arrival: Arrival, source: Source) {
-    this.#address = address;
-    this.#arrival = arrival;
-    this.#source = source;
-    this.#head = Buffer.from(arrival.first.view());
-  }
-
-  begin(consumer: Consumer): Sink {
-    this.#give(consumer, this.#arrival as Arrival);
-    return this;
-  }
-
-  get blocked(): boolean {
-    return this.#sink?.blocked ?? true;
-  }
-
-  write(chunk: Chunk): void {
-    this.#commit();
-    if (this.#sink) this.#sink.write(chunk);
-    else chunk.release();
-  }
-
-  end(settled: boolean): void {
-    this.#commit();
-    this.#sink?.end(settled);
-  }
-
-  abort(): void {
-    this.#commit();
-    this.#sink?.abort();
-  }
-
-  onOutcome(state: DeliveryState, settled: boolean): void {
-    if (state.outcome === 'released' && this.#arrival && this.#head) {
-      const next = chooseConsumer(this.#address, this.#arrival, this.#tried);
-      if (next) {
-        // The first consumer's delivery is over for it; what it would still say is not about this message any more.
-        this.#sink?.end(true);
-        this.#sink = null;
-        const head = this.#head;
-        this.#give(next, { ...this.#arrival, first: new Chunk(head, 0, head.length) });
-        return;
-      }
-    }
-    if (isTerminal(state)) this.#commit();
-    this.#source.onOutcome(state, settled);
-  }
-
-  onWritable(): void {
-    this.#source.onWritable();
-  }
-
-  /** From here on the message is with its consumer, for better or worse. */
-  #commit(): void {
-    this.#arrival = null;
-    this.#head = null;
-  }
-
-  #give(consumer: Consumer, arrival: Arrival): void {
-    this.#tried.add(consumer);
-    let sink: Sink | null = null;
-    const attempt: Source = {
-      onOutcome: (state, settled) => {
-        if (sink === null || sink === this.#sink) this.onOutcome(state, settled);
-      },
-      onWritable: () => {
-        if (sink === this.#sink) this.onWritable();
-      },
-    };
-    sink = consumer.deliver(arrival, attempt);
-    this.#sink = sink;
-  }
-}
-
-/**
- * Gives a copy to every consumer, once the message is whole. The source is told `accepted` as soon as all copies are
- * on their way: nobody's outcome speaks for the others.
- */
-export class Multicast implements Sink {
-  readonly blocked = false;
-  readonly #address: Address;
-  readonly #arrival: Arrival;
-  readonly #source: Source;
-  #parts: Buffer[];
-  #octets = 0;
-
-  constructor(address: Address, arrival: Arrival, source: Source) {
-    this.#address = address;
-    this.#arrival = arrival;
-    this.#source = source;
-    this.#parts = [Buffer.from(arrival.first.view())];
-    arrival.first.release();
-  }
-
-  write(chunk: Chunk): void {
-    this.#octets += chunk.length;
-    if (this.#octets > MULTICAST_LIMIT) this.#parts = [];
-    else this.#parts.push(Buffer.from(chunk.view()));
-    chunk.release();
-  }
-
-  end(settled: boolean): void {
-    if (this.#parts.length === 0) {
-      const error = {
-        condition: 'amqp:link:message-size-exceeded',
-        description: `a multicast message may have ${MULTICAST_LIMIT} octets`,
-      };
-      this.#source.onOutcome({ outcome: 'rejected', error }, true);
-      return;
-    }
-    const whole = Buffer.concat(this.#parts);
-    for (const consumer of [...this.#address.consumers]) {
-      if (!mayGoTo(consumer, this.#arrival)) continue;
-      // Nobody waits for a copy. Those for a consumer that takes none must not pile up.
-      if (consumer.outstanding >= MULTICAST_BACKLOG) continue;
-      const copy: Arrival = {
-        ...this.#arrival,
-        first: new Chunk(whole, 0, whole.length),
-        complete: true,
-        settled: true,
-      };
-      consumer.deliver(copy, DEAF).end(true);
-    }
-    if (!settled) this.#source.onOutcome({ outcome: 'accepted' }, true);
-  }
-
-  abort(): void {
-    this.#parts = [];
-  }
-}
-
-/** Octets of a multicast message: it is held until it is whole, since each consumer takes it at its own pace. */
-const MULTICAST_LIMIT = 1024 * 1024;
-/** Messages in a consumer's hands with which it gets no further copies until it has taken some. */
-const MULTICAST_BACKLOG = 1_000;
 
 export const DEAF: Source = { onOutcome: () => {}, onWritable: () => {} };
 

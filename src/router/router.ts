@@ -2,7 +2,9 @@
 import { randomBytes, randomFillSync } from 'node:crypto';
 import type { RouterAnnotations } from '../amqp/message.ts';
 import { type Address, AddressTable, addressKey } from './addresses.ts';
-import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type Source } from './forwarding.ts';
+import { forwardToOne } from './anycast.ts';
+import type { Arrival, Consumer, Sink, Source } from './forwarding.ts';
+import { Multicast } from './multicast.ts';
 import type { Peer } from './peer.ts';
 import { Privileges } from './privileges.ts';
 import type { RouterIdentity } from './protocol.ts';
@@ -64,7 +66,7 @@ export class Router {
   route(arrival: Arrival, source: Source): Sink | null {
     if (this.#looped(arrival.head.annotations)) return null;
     const address = this.addresses.get(addressKey(arrival.address, this.id));
-    if (address?.multicast) return new Multicast(address, arrival, source);
+    if (address?.multicast) return new Multicast(() => this.#consumersOf(address), arrival, source);
     const sink = address ? forwardToOne(address, arrival, source) : null;
     return sink ?? this.#viaUplink(address, arrival, source);
   }
@@ -80,6 +82,12 @@ export class Router {
     if (!uplink || uplink.via === arrival.via) return null;
     if ((address?.key ?? addressKey(arrival.address, this.id)).startsWith('L')) return null;
     return uplink.deliver(arrival, source);
+  }
+
+  /** What an edge knows of a multicast address is for itself, unless a producer has asked its hub: then that is known, too. */
+  #consumersOf(address: Address): Iterable<Consumer> {
+    const { uplink } = this;
+    return !uplink || address.producers.size > 0 ? address.consumers : [...address.consumers, uplink];
   }
 
   #looped(annotations: RouterAnnotations | null): boolean {

@@ -1,0 +1,207 @@
+/** A message that goes to one of its address's consumers: which one, and to whom next when that one gives it back. */
+import { AnnotationFlag } from '../amqp/message.ts';
+import { type DeliveryState, isTerminal } from '../amqp/performatives.ts';
+import { Chunk } from '../net/chunk.ts';
+import type { Address } from './addresses.ts';
+import { type Arrival, type Consumer, isRemote, mayGoTo, type Sink, type Source, type Way } from './forwarding.ts';
+
+/** Messages in hand with which a consumer is busy: it gets more only while all others are, too; as in skupper-router. */
+const BUSY = 250;
+/** Octets of a stream that are kept beyond its first part, for the case that its consumer gives it back. */
+const MOST_KEPT = 4 * 1024;
+
+/** The consumers, and the ways to other routers, that a message was given to before. */
+type Tried = ReadonlySet<Consumer | Way>;
+
+const NONE: Tried = new Set();
+
+/**
+ * The next consumer for a message. Of a balanced address it is the one with the least in hand, where the cost of the
+ * path to another router counts as that many messages more; of any other, the nearest, and among the nearest the least
+ * busy. Equals take turns, this site's own first. `docs/addresses.md` says it for users.
+ */
+export function chooseConsumer(address: Address, arrival: Arrival, tried: Tried = NONE): Consumer | null {
+  let best: Standing | null = null;
+  const { consumers } = address;
+  const count = consumers.length;
+  const start = address.turn++ % Math.max(count, 1);
+  for (let index = 0; index < count; index++) {
+    const consumer = consumers[(start + index) % count] as Consumer;
+    if (!mayGoTo(consumer, arrival) || tried.has(consumer) || (consumer.via && tried.has(consumer.via))) continue;
+    const standing = standingOf(consumer, address, arrival);
+    if (!best || isBetter(standing, best)) best = standing;
+  }
+  return best?.consumer ?? null;
+}
+
+/** What speaks for and against a consumer, less being better: the first difference decides. */
+interface Standing {
+  consumer: Consumer;
+  /** A path that leads back is taken when there is no other, as while the network changes: the trace keeps it from circling. */
+  detour: number;
+  busy: number;
+  value: number;
+  /** Decides between those of one value. */
+  rest: number;
+  foreign: number;
+}
+
+function standingOf(consumer: Consumer, address: Address, arrival: Arrival): Standing {
+  const { cost, via } = consumer;
+  const remote = isRemote(consumer);
+  const balanced = address.treatment === 'balanced';
+  // What a neighbour has in hand for all addresses says nothing about those who serve this one.
+  const inHand = remote && via ? address.sentBy(via) : consumer.outstanding;
+  return {
+    consumer,
+    detour: remote && !(consumer.isOnPath?.(arrival) ?? true) ? 1 : 0,
+    busy: balanced && inHand >= BUSY ? 1 : 0,
+    value: balanced ? inHand + cost : cost,
+    rest: balanced ? cost : inHand,
+    foreign: via === null ? 0 : 1,
+  };
+}
+
+function isBetter(one: Standing, other: Standing): boolean {
+  for (const what of ['detour', 'busy', 'value', 'rest', 'foreign'] as const) {
+    if (one[what] !== other[what]) return one[what] < other[what];
+  }
+  return false;
+}
+
+/** Gives a message to one consumer of its address; null when there is none. Takes `arrival.first` if it does. */
+export function forwardToOne(address: Address, arrival: Arrival, source: Source): Sink | null {
+  const consumer = chooseConsumer(address, arrival);
+  if (!consumer) return null;
+  // Nobody hears what became of a message that is settled.
+  if (arrival.settled || !(mayRetry(arrival) || isRemote(consumer))) return consumer.deliver(arrival, source);
+  return new Attempts(address, arrival, source).begin(consumer);
+}
+
+function mayRetry({ head }: Arrival): boolean {
+  const flags = head.annotations?.flags ?? 0;
+  return (flags & (AnnotationFlag.streaming | AnnotationFlag.resendReleased)) !== 0;
+}
+
+/**
+ * One message, until it is over. A stream, or another message that asks for it, that its consumer gives back (`released`)
+ * goes to the next one: what has come of it is kept until it is too much, or the consumer says more than that.
+ */
+class Attempts implements Sink, Source {
+  readonly #address: Address;
+  readonly #source: Source;
+  readonly #tried = new Set<Consumer | Way>();
+  readonly #arrival: Arrival;
+  /** What has come, and how many octets of it beyond the first part; null: it stays with its consumer. */
+  #kept: Buffer[] | null = null;
+  #further = 0;
+  #ended = false;
+  #sink: Sink | null = null;
+  /** Counts the consumers it was given to: only the last one has something to say. */
+  #attempt = 0;
+  /** The way to another router on which the address counts the message. */
+  #way: Way | null = null;
+
+  constructor(address: Address, arrival: Arrival, source: Source) {
+    this.#address = address;
+    this.#arrival = arrival;
+    this.#source = source;
+    if (mayRetry(arrival)) this.#kept = [Buffer.from(arrival.first.view())];
+  }
+
+  begin(consumer: Consumer): Sink {
+    this.#give(consumer, this.#arrival);
+    return this;
+  }
+
+  get blocked(): boolean {
+    return this.#sink?.blocked ?? true;
+  }
+
+  write(chunk: Chunk): void {
+    this.#keep(chunk);
+    if (this.#sink) this.#sink.write(chunk);
+    else chunk.release();
+  }
+
+  end(settled: boolean): void {
+    this.#ended = true;
+    if (settled) this.#over();
+    this.#sink?.end(settled);
+  }
+
+  abort(): void {
+    this.#over();
+    this.#sink?.abort();
+  }
+
+  onWritable(): void {
+    this.#source.onWritable();
+  }
+
+  onOutcome(state: DeliveryState, settled: boolean): void {
+    if (state.outcome === 'released' && this.#kept) {
+      const next = chooseConsumer(this.#address, this.#arrival, this.#tried);
+      if (next) {
+        this.#giveAgain(next, this.#kept);
+        return;
+      }
+    }
+    this.#kept = null;
+    if (settled || isTerminal(state)) this.#over();
+    this.#source.onOutcome(state, settled);
+  }
+
+  #keep(chunk: Chunk): void {
+    if (!this.#kept) return;
+    this.#further += chunk.length;
+    if (this.#further > MOST_KEPT) this.#kept = null;
+    else this.#kept.push(Buffer.from(chunk.view()));
+  }
+
+  #giveAgain(consumer: Consumer, kept: Buffer[]): void {
+    this.#takeBack();
+    const head = Buffer.concat(kept);
+    this.#give(consumer, { ...this.#arrival, first: new Chunk(head, 0, head.length), complete: this.#ended });
+    if (this.#ended) this.#sink?.end(false);
+  }
+
+  /** The delivery is over for the consumer; what it would still say is not about this message any more. */
+  #takeBack(): void {
+    const before = this.#sink;
+    this.#sink = null;
+    this.#uncount();
+    if (!this.#ended) before?.end(true);
+  }
+
+  #give(consumer: Consumer, arrival: Arrival): void {
+    this.#tried.add(consumer);
+    const { via } = consumer;
+    if (isRemote(consumer) && via) {
+      // The neighbour has tried all that it knows.
+      this.#tried.add(via);
+      this.#way = via;
+      this.#address.countSent(via, 1);
+    }
+    const attempt = ++this.#attempt;
+    const sink = consumer.deliver(arrival, {
+      onOutcome: (state, settled) => {
+        if (attempt === this.#attempt) this.onOutcome(state, settled);
+      },
+      onWritable: () => {
+        if (attempt === this.#attempt) this.onWritable();
+      },
+    });
+    if (attempt === this.#attempt) this.#sink = sink;
+  }
+
+  #over(): void {
+    this.#kept = null;
+    this.#uncount();
+  }
+
+  #uncount(): void {
+    if (this.#way) this.#address.countSent(this.#way, -1);
+    this.#way = null;
+  }
+}
