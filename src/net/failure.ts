@@ -127,6 +127,8 @@ export function isPermanent(code: string): boolean {
 }
 
 const PERMANENT = new Set([
+  'not-interior',
+  'duplicate-router-id',
   'certificate-expired',
   'certificate-untrusted',
   'hostname-mismatch',

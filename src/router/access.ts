@@ -17,7 +17,9 @@ import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
 import { atMoment, expirationOfPeer, expired } from './expiry.ts';
 import { denial } from './guard.ts';
-import { Peer } from './peer.ts';
+import { InteriorPeer } from './mesh/interior-peer.ts';
+import type { Mesh } from './mesh/mesh.ts';
+import type { Peer } from './peer.ts';
 import type { AccessConfig, AccessState, Denial, PeerState } from './protocol.ts';
 import type { OwnRecord } from './records/own.ts';
 import type { Router } from './router.ts';
@@ -41,10 +43,19 @@ interface Live {
   forget: () => void;
 }
 
+/** What the accesses of a router have in common. */
+export interface Around {
+  ids: ContainerIds;
+  /** null: an edge's. */
+  mesh: Mesh | null;
+}
+
 export class Access {
   config: AccessConfig;
   readonly #router: Router;
   readonly #ids: ContainerIds;
+  /** Of an interior router. */
+  readonly #mesh: Mesh | null;
   readonly #report: (state: AccessState) => void;
   /** Of a port for routers. */
   readonly #record: OwnRecord | null;
@@ -61,10 +72,11 @@ export class Access {
   #telling: NodeJS.Timeout | null = null;
   #toldAt = 0;
 
-  constructor(config: AccessConfig, router: Router, ids: ContainerIds, report: (state: AccessState) => void) {
+  constructor(config: AccessConfig, router: Router, around: Around, report: (state: AccessState) => void) {
     this.config = config;
     this.#router = router;
-    this.#ids = ids;
+    this.#ids = around.ids;
+    this.#mesh = around.mesh;
     this.#report = report;
     const { name, role } = config;
     this.#record = role === 'normal' ? null : router.records.add('ROUTER_ACCESS', { name, role, linkCount: 0 });
@@ -233,9 +245,12 @@ export class Access {
         (peer, error) => this.#gone(peer, error, accepted),
       );
     if (role === 'inter-router') {
-      return new RefusedRouter(this.#router, {
-        onRefused: (reason) => this.#refused({ code: 'not-supported', message: reason }, accepted.from),
-        onGone: (peer, error) => this.#gone(peer, error, accepted),
+      return new InteriorPeer(this.#router, null, {
+        onOpened: (peer, open) => this.#admit(peer, open, accepted),
+        onGone: (peer, error) => {
+          this.#mesh?.accepted.leave(peer);
+          this.#gone(peer, error, accepted);
+        },
       });
     }
     return new EdgePeer(this.#router, accepted.certificate, {
@@ -259,6 +274,29 @@ export class Access {
         this.#gone(peer, error, accepted);
       },
     });
+  }
+
+  /** Another interior router: it becomes a neighbour. */
+  #admit(peer: InteriorPeer, open: Open, accepted: Accepted): void {
+    const refusal = this.#objectionTo(open.containerId);
+    if (refusal) {
+      this.#refused(refusal.toFact(), accepted.from);
+      peer.connection.refuse(new AmqpError(Condition.notAllowed, refusal.message));
+      return;
+    }
+    this.#welcome(peer, open, accepted);
+    peer.connection.accept();
+    this.#mesh?.accepted.join(peer);
+  }
+
+  #objectionTo(id: string): SkiffError | null {
+    if (!this.#mesh) {
+      const message = 'this is an edge site, to which no interior router links';
+      return new SkiffError('not-interior', message, { hint: 'Leave edge out of the Site' });
+    }
+    if (id !== this.#router.id) return null;
+    const message = `a router with the id of this one, ${id}, wants to link`;
+    return new SkiffError('duplicate-router-id', message, { hint: 'Every site needs an id of its own' });
   }
 
   #welcome(peer: Peer, open: Open, accepted: Accepted): void {
@@ -303,7 +341,7 @@ export class Access {
         ...(error ? { reason: error.message, code: error.code } : {}),
       });
       if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed')
-        this.#note(error.toFact(), accepted.from);
+        this.#refused(error.toFact(), accepted.from, false);
     } else if (error && error.code !== 'connection-closed') {
       const who = accepted.certificate ? ` (certificate ${accepted.certificate.subject})` : '';
       this.#refused({ ...error.toFact(), message: `${error.message}${who}` }, accepted.from);
@@ -388,34 +426,5 @@ class WelcomedClient extends ClientPeer {
   protected override onOpened(open: Open): void {
     this.#welcome(this, open);
     super.onOpened(open);
-  }
-}
-
-interface RefusedRouterHooks {
-  onRefused(reason: string): void;
-  onGone(peer: Peer, error: SkiffError | null): void;
-}
-
-/** An interior router at our inter-router port: told, in words, that such links are not taken yet. */
-class RefusedRouter extends Peer {
-  override readonly role = 'inter-router';
-  override readonly isRouter = true;
-  readonly #hooks: RefusedRouterHooks;
-
-  constructor(router: Router, hooks: RefusedRouterHooks) {
-    super(router);
-    this.#hooks = hooks;
-  }
-
-  protected override onOpened(open: Open): void {
-    const reason = `links between interior routers are not supported yet; ${open.containerId} may link as an edge`;
-    this.#hooks.onRefused(reason);
-    this.connection.refuse(new AmqpError(Condition.notImplemented, reason));
-  }
-
-  protected override onWantsToReceive(): void {}
-
-  override onClosed(error: SkiffError | null): void {
-    this.#hooks.onGone(this, error);
   }
 }

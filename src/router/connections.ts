@@ -39,9 +39,23 @@ export interface ConnectionPurpose {
   accessId?: string | undefined;
   /** Milliseconds, where it is not the usual. */
   idleTimeout?: number;
+  /** We dial another interior router. */
+  interior?: InteriorPurpose;
   /** A router that dials knows its line: one that is patient is met with the same patience. */
   patient?: boolean;
 }
+
+/** What an interior router says of a connection that it dials. */
+export interface InteriorPurpose {
+  /** The connection carries streams for a trunk, and nothing else. */
+  isData: boolean;
+  /** What the connections of one trunk have in common. */
+  correlator: string;
+  cost: number;
+}
+
+/** `qd.inter-router-role` of a connection for streams. */
+export const DATA_ROLE = 4;
 
 export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
   const { idleTimeout = IDLE_TIMEOUT } = purpose;
@@ -50,6 +64,7 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
     ['product', 'skiff'],
     ['version', router.identity.version],
     ['qd.conn-id', int(number)],
+    ...interiorProperties(purpose.interior),
     ['qd.annotations-version', int(ANNOTATIONS_VERSION)],
   ];
   if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId], [FEED_PROPERTY, FEED_VERSION]);
@@ -71,6 +86,15 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
     properties: new Map(properties.map(([key, value]) => [symbol(key), value])) as WritableMap,
     sasl: purpose.sasl,
   };
+}
+
+function interiorProperties(purpose: InteriorPurpose | undefined): [string, Writable][] {
+  if (!purpose) return [];
+  const properties: [string, Writable][] = [];
+  if (purpose.cost !== 1) properties.push(['qd.inter-router-cost', int(purpose.cost)]);
+  if (purpose.isData) properties.push(['qd.inter-router-role', int(DATA_ROLE)]);
+  properties.push(['qd.group-correlator', purpose.correlator]);
+  return properties;
 }
 
 /** Sockets of links send at once, and notice a dead peer even when the timers of AMQP are far apart. */

@@ -15,9 +15,11 @@ import { describeCertificate, secureContext } from '../net/tls.ts';
 import { connectionOptions, prepare } from './connections.ts';
 import { atMoment, expirationOfPeer, expired } from './expiry.ts';
 import { LinkFacts } from './link-facts.ts';
+import { InteriorPeer } from './mesh/interior-peer.ts';
+import type { Mesh } from './mesh/mesh.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
 import type { OwnRecord } from './records/own.ts';
-import type { Router } from './router.ts';
+import { type Router, randomName } from './router.ts';
 import { Uplink } from './uplink.ts';
 
 /** Back-off between tries: from the first to the last figure, in milliseconds, doubled each time, with full jitter. */
@@ -44,9 +46,14 @@ export interface LinkHooks {
   onUplinkChange(): void;
 }
 
+/** What is at the other end: an edge's hub, or an interior router's neighbour. */
+type Far = Uplink | InteriorPeer;
+
 export class Link {
   config: LinkConfig;
   readonly #router: Router;
+  /** Of an interior router. */
+  readonly #mesh: Mesh | null;
   readonly #hooks: LinkHooks;
   readonly #facts = new LinkFacts(() => this.#set(this.#status));
   readonly #record: OwnRecord;
@@ -55,10 +62,10 @@ export class Link {
   /** What `#uplink` was connected with. */
   #certificate: string | null = null;
   /** Uplinks that another has taken over from, with what they still carry. */
-  readonly #leaving = new Set<Uplink>();
+  readonly #leaving = new Set<Far>();
   readonly #timers = new Set<NodeJS.Timeout>();
   /** The connection once it is open in both directions. */
-  #uplink: Uplink | null = null;
+  #uplink: Far | null = null;
   #connection: Connection | null = null;
   #giveUp: (() => void) | null = null;
   /** Ends the attempt to take over from the uplink that stands, while there is one. */
@@ -73,9 +80,10 @@ export class Link {
   #nextAttemptAt: number | null = null;
   #closed = false;
 
-  constructor(config: LinkConfig, router: Router, hooks: LinkHooks) {
+  constructor(config: LinkConfig, router: Router, mesh: Mesh | null, hooks: LinkHooks) {
     this.config = config;
     this.#router = router;
+    this.#mesh = mesh;
     this.#hooks = hooks;
     const { name, role, cost, tls: material, proxy } = config;
     const protocol = material ? 'amqps' : 'amqp';
@@ -83,9 +91,9 @@ export class Link {
     this.#record = router.records.add('LINK', { name, role, cost, protocol, ...state });
   }
 
-  /** The uplink that could be active; null while not connected. */
+  /** An edge's uplink that could be active; null while not connected. */
   get uplink(): Uplink | null {
-    return this.#uplink;
+    return this.#uplink instanceof Uplink ? this.#uplink : null;
   }
 
   start(): void {
@@ -108,6 +116,8 @@ export class Link {
    */
   update(config: LinkConfig): boolean {
     const same = (a: LinkConfig, b: LinkConfig): boolean => isDeepStrictEqual(withoutLive(a), withoutLive(b));
+    // Both ends of a link between interior routers agree on its cost when they connect.
+    if (this.#mesh && config.cost !== this.config.cost) return false;
     if (!same(config, this.config) || !config.tls || !this.config.tls || this.#identities.length === 0) return false;
     const renewed = !isDeepStrictEqual(config.tls, this.config.tls);
     try {
@@ -218,7 +228,7 @@ export class Link {
   }
 
   /** The new uplink has word of what is reachable by now; the old one is used no more, and ends when nothing is left. */
-  #retire(uplink: Uplink): void {
+  #retire(uplink: Far): void {
     this.#leaving.add(uplink);
     this.#later(SETTLE, () => {
       uplink.deactivate();
@@ -239,7 +249,7 @@ export class Link {
     this.#timers.add(timer);
   }
 
-  #open(socket: net.Socket, identity: Identity, onRefused?: (error: SkiffError) => void): Uplink {
+  #open(socket: net.Socket, identity: Identity, onRefused?: (error: SkiffError) => void): Far {
     let ended: SkiffError | null = null;
     const forget = this.#heedExpiration(socket, {
       soon: () => {
@@ -250,24 +260,31 @@ export class Link {
         uplink.connection.close(new AmqpError(Condition.connectionForced, error.message));
       },
     });
-    const uplink = new Uplink(this.#router, {
-      onOpened: (_, open) => {
+    const hooks = {
+      onOpened: (_: Far, open: Open) => {
+        if (this.#mesh && open.containerId === this.#router.id) {
+          ended = ownId();
+          uplink.connection.close(new AmqpError(Condition.notAllowed, ended.message));
+          return;
+        }
         // Who refuses us opens and closes in one go: a link is not up before that would have been read.
         setImmediate(() => {
           if (!uplink.connection.closing) this.#onOpened(uplink, open, identity);
         });
       },
-      onGone: (_, error) => {
+      onGone: (_: Far, error: SkiffError | null) => {
         forget();
         this.#facts.gone(uplink.connection);
         if (this.#leaving.delete(uplink)) return;
         if (onRefused && this.#uplink !== uplink) onRefused(ended ?? error ?? closedByPeer());
         else this.#onGone(uplink, ended ?? error);
       },
-    });
+    };
+    const uplink = this.#mesh ? new InteriorPeer(this.#router, false, hooks) : new Uplink(this.#router, hooks);
     const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
-    const { idleTimeout } = this.config;
-    const purpose = { hostname: this.#endpoint().host, sasl, ...(idleTimeout ? { idleTimeout } : {}) };
+    const { idleTimeout, cost } = this.config;
+    const interior = this.#mesh ? { interior: { isData: false, correlator: randomName(15), cost } } : {};
+    const purpose = { hostname: this.#endpoint().host, sasl, ...interior, ...(idleTimeout ? { idleTimeout } : {}) };
     const options = connectionOptions(this.#router, purpose);
     const connection = new Connection(prepare(socket), options, uplink);
     uplink.bindTo(connection);
@@ -289,7 +306,7 @@ export class Link {
     };
   }
 
-  #onOpened(uplink: Uplink, open: Open, identity: Identity): void {
+  #onOpened(uplink: Far, open: Open, identity: Identity): void {
     const read = (name: string): string | null => {
       const value = open.properties?.get(name);
       return typeof value === 'string' ? value : null;
@@ -298,6 +315,10 @@ export class Link {
     this.#taking = null;
     this.#uplink = uplink;
     this.#connection = uplink.connection;
+    if (uplink instanceof InteriorPeer) {
+      this.#mesh?.join(uplink, open.containerId, this.config.cost);
+      uplink.attach();
+    }
     this.#certificate = identity.fingerprint;
     if (before) {
       this.#facts.end();
@@ -324,7 +345,7 @@ export class Link {
     this.showActive();
   }
 
-  #onGone(uplink: Uplink, error: SkiffError | null): void {
+  #onGone(uplink: Far, error: SkiffError | null): void {
     this.#connection = null;
     const wasUp = this.#uplink === uplink;
     this.#uplink = null;
@@ -436,6 +457,11 @@ function identitiesOf({ tls, fallback, name }: LinkConfig): Identity[] {
 /** Of a configuration, what cannot change under a connection. */
 function withoutLive({ tls: _tls, fallback: _fallback, cost: _cost, ...rest }: LinkConfig): object {
   return rest;
+}
+
+function ownId(): SkiffError {
+  const message = 'the router at the other end has the id of this one';
+  return new SkiffError('duplicate-router-id', message, { hint: 'Every site needs an id of its own' });
 }
 
 function closedByPeer(): SkiffError {

@@ -4,17 +4,19 @@ import type { AmqpError } from '../amqp/error.ts';
 import type { Sender } from '../amqp/link.ts';
 import { type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
 import { type DeliveryState, isTerminal, MODIFIED_FAILED, RELEASED } from '../amqp/performatives.ts';
+import { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from './forwarding.ts';
 import type { UnderWay } from './guard.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
+import type { StreamingLinks } from './streaming-links.ts';
 
 export class LinkConsumer implements Consumer {
   readonly via: Peer;
   readonly cost = 0;
   readonly #sender: Sender;
-  #streams = 0;
+  #outstanding = 0;
 
   constructor(peer: Peer, sender: Sender) {
     this.via = peer;
@@ -22,7 +24,7 @@ export class LinkConsumer implements Consumer {
   }
 
   get outstanding(): number {
-    return this.#streams + this.#sender.outstanding;
+    return this.#outstanding;
   }
 
   /** Takes the peer's subscription away. */
@@ -31,29 +33,42 @@ export class LinkConsumer implements Consumer {
   }
 
   deliver(arrival: Arrival, source: Source): Sink {
-    const { via } = this;
-    via.guard?.delivering(arrival.head, arrival.address);
-    const streaming = !arrival.complete && via.streams !== null;
-    let sender = this.#sender;
-    if (streaming && via.streams) {
-      try {
-        sender = via.streams.take();
-      } catch {
-        arrival.first.release();
-        queueMicrotask(() => source.onOutcome(RELEASED, true));
-        return DISCARD;
-      }
-      this.#streams++;
-    }
-    const message = via.isRouter ? annotate(arrival, via.router) : arrival.first;
-    const sink = new OutboundSink(sender, arrival, message, source, () => {
-      via.guard?.forget(sink);
-      if (!streaming) return;
-      this.#streams--;
-      via.streams?.giveBack(sender);
-    });
-    via.guard?.trackOutgoing(sink, arrival.address);
-    return sink;
+    this.#outstanding++;
+    return sendTo(this.via, this.#sender, arrival, source, () => this.#outstanding--);
+  }
+}
+
+/**
+ * Sends a message to a peer: on `shared`, or on a link of its own when it is not whole and the peer knows such links.
+ * `onDone`: nothing more will be said about it.
+ */
+export function sendTo(peer: Peer, shared: Sender | null, arrival: Arrival, source: Source, onDone: () => void): Sink {
+  peer.guard?.delivering(arrival.head, arrival.address);
+  const streams = arrival.complete ? null : peer.streams;
+  const sender = streams ? takeLink(streams) : shared;
+  if (!sender) {
+    arrival.first.release();
+    onDone();
+    queueMicrotask(() => source.onOutcome(RELEASED, true));
+    return DISCARD;
+  }
+  const message = peer.isRouter ? annotate(arrival, peer.router) : arrival.first;
+  const sink = new OutboundSink(sender, arrival, message, source, () => {
+    peer.guard?.forget(sink);
+    onDone();
+    streams?.giveBack(sender);
+  });
+  peer.guard?.trackOutgoing(sink, arrival.address);
+  return sink;
+}
+
+/** A link with no stream on it; null when the peer allows no more sessions. */
+function takeLink(streams: StreamingLinks): Sender | null {
+  try {
+    return streams.take();
+  } catch (error) {
+    if (!(error instanceof SkiffError)) throw error;
+    return null;
   }
 }
 

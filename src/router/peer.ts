@@ -7,6 +7,7 @@ import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
 import { addressKey } from './addresses.ts';
 import { SHARED_SESSION_WINDOW } from './connections.ts';
+import type { Way } from './forwarding.ts';
 import type { Guard } from './guard.ts';
 import { InboundLink } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
@@ -40,13 +41,18 @@ export abstract class Peer implements ConnectionHandler {
    * Where messages that come from here are not sent back to. A router has served its own consumers before it sends
    * anything on; a client may well be the one that consumes what it sends.
    */
-  get notBackTo(): Peer | null {
+  get notBackTo(): Way | null {
     return this.isRouter ? this : null;
   }
 
   get connection(): Connection {
     if (!this.#connection) throw new Error('the peer has no connection yet');
     return this.#connection;
+  }
+
+  /** What our links for streams say that they are. */
+  protected get streamCapabilities(): string[] {
+    return [];
   }
 
   /** To be called once, at once after the connection was made with this peer as its handler. */
@@ -62,7 +68,7 @@ export abstract class Peer implements ConnectionHandler {
       this.isRouter &&
       (open.offeredCapabilities?.includes(STREAMING_LINKS) || open.desiredCapabilities?.includes(STREAMING_LINKS))
     ) {
-      this.streams = new StreamingLinks(this.connection);
+      this.streams = new StreamingLinks(this.connection, this.streamCapabilities);
     }
     if (this.isRouter && open.properties?.get('product') !== 'skiff')
       this.connection.sessionWindow = SHARED_SESSION_WINDOW;

@@ -12,10 +12,12 @@ const MAX_IDLE = 128;
 
 export class StreamingLinks {
   readonly #connection: Connection;
+  readonly #capabilities: string[];
   readonly #idle: Sender[] = [];
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, capabilities: string[]) {
     this.#connection = connection;
+    this.#capabilities = capabilities;
   }
 
   /** A link with no stream on it. Throws `SkiffError` when the peer allows no more sessions. */
@@ -24,7 +26,8 @@ export class StreamingLinks {
       if (!sender.closed && !sender.detaching) return sender;
     }
     const session = this.#connection.openSession();
-    const options = { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(null, LINK_DETACH) };
+    const end = { ...LINK_DETACH, capabilities: this.#capabilities };
+    const options = { name: linkName(), source: terminus(null, end), target: terminus(null, end) };
     return session.openSender(options, { onDetached: () => session.end() });
   }
 

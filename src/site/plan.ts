@@ -178,14 +178,7 @@ function accessParts(access: Resource<'RouterAccess'>, keys: KeyRing): PartConfi
 }
 
 function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, keys: KeyRing): PartConfig {
-  if (mode === 'interior') {
-    throw new Obstacle(
-      'not-supported',
-      'links between interior sites are not supported yet',
-      'Set edge: true in the Site',
-    );
-  }
-  const role = 'edge';
+  const role = mode === 'edge' ? 'edge' : 'inter-router';
   const endpoints = link.spec.endpoints
     .filter((endpoint) => endpoint.name === role)
     .map(({ host, port }) => ({ host, port: Number(port) }));

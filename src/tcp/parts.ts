@@ -7,6 +7,7 @@ import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
 import { Mailbox } from '../router/mailbox.ts';
+import { Mesh } from '../router/mesh/mesh.ts';
 import type {
   DeviceRights,
   NetworkChange,
@@ -29,6 +30,8 @@ export class Parts {
   readonly mailbox: Mailbox;
   readonly #router: Router;
   readonly #ids = new ContainerIds();
+  /** Of an interior router. */
+  readonly #mesh: Mesh | null;
   readonly #parts = new Map<string, Part>();
   /** Taken away, with streams that go on to their end. */
   readonly #leaving = new Set<Part>();
@@ -44,9 +47,11 @@ export class Parts {
     now: () => number = Date.now,
   ) {
     this.#router = new Router(identity, now);
+    this.#mesh = this.#router.isEdge ? null : new Mesh(this.#router);
     this.mailbox = new Mailbox(this.#router);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
+      this.#mesh?.onAddressChange(address);
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
     };
     this.#router.records.onChange = onNetwork;
@@ -108,6 +113,7 @@ export class Parts {
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();
+    this.#mesh?.close();
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
     for (const connection of connections) connection.destroy();
@@ -125,12 +131,13 @@ export class Parts {
     const report = (state: PartState): void => this.#note(key, state);
     switch (config.kind) {
       case 'access': {
-        const access = new Access(config, this.#router, this.#ids, report);
+        const access = new Access(config, this.#router, { ids: this.#ids, mesh: this.#mesh }, report);
         this.#parts.set(key, access);
         return access.open();
       }
       case 'link': {
-        const link = new Link(config, this.#router, { report, onUplinkChange: () => this.#electUplink() });
+        const hooks = { report, onUplinkChange: () => this.#electUplink() };
+        const link = new Link(config, this.#router, this.#mesh, hooks);
         this.#parts.set(key, link);
         link.start();
         return Promise.resolve();

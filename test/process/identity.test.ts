@@ -156,11 +156,8 @@ test('an edge that dials the inter-router port is told what is taken there', asy
   const documents = store(network.ca.issue({ commonName: 'lost' }), 'lost', '10570000-0000-4000-8000-000000000005');
   const lost = await Skiff.run({ documents: [...documents.slice(0, -1), link(network, network.interRouterPort)] });
   const refused = await lost.until('Link', 'to-hub', 'Error');
-  assert.match(
-    refused.status.message,
-    /links between interior routers are not supported yet; lost-10570000 may link as an edge/,
-  );
-  await untilRefused(/lost-10570000 may link as an edge/);
+  assert.match(refused.status.message, /this port is for interior routers, and lost-10570000 is an edge/);
+  assert.is((await untilRefused(/lost-10570000 is an edge/)).cause.code, 'not-interior');
   await lost.stop();
 });
 

@@ -334,12 +334,12 @@ test('a link is told of its proxy and its idle timeout', async () => {
   assert.is(brief('Link', 'up'), 'Error: TLS credentials secret "credentials" has no ca.crt');
 });
 
-test('a link without an endpoint for this site, or of an interior site, says so', async () => {
+test('a link without an endpoint for this site says so', async () => {
   const endpoints = [{ name: 'inter-router', host: 'hub', port: '55671' }];
   const edge = await running(edgeSite, secret(), link('up', { endpoints }));
   assert.is(edge.brief('Link', 'up'), 'Error: no endpoint named "edge"');
-  const hub = await running(hubSite, secret(), link('up'));
-  assert.is(hub.brief('Link', 'up'), 'Error: links between interior sites are not supported yet');
+  const hub = await running(hubSite, secret(), link('up', { endpoints: [{ ...endpoints[0], name: 'edge' }] }));
+  assert.is(hub.brief('Link', 'up'), 'Error: no endpoint named "inter-router"');
 });
 
 test('an access needs the whole key pair', async () => {

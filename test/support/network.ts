@@ -35,19 +35,23 @@ export interface Network {
   normalPort: number;
 }
 
-export async function newNetwork(host = '127.0.0.1'): Promise<Network> {
+export async function newNetwork(host = '127.0.0.1', ca = makeCa('network')): Promise<Network> {
   const [edgePort, interRouterPort, normalPort] = await Promise.all([freePort(), freePort(), freePort()]);
-  return { ca: makeCa('network'), host, edgePort, interRouterPort, normalPort };
+  return { ca, host, edgePort, interRouterPort, normalPort };
 }
 
 /**
  * An interior site with an access for edges and interior routers, over mutual TLS, and one for clients. Its certificate
  * names `hosts` besides its own.
  */
-export function hub({ ca, host, edgePort, interRouterPort, normalPort }: Network, hosts: string[] = []): object[] {
+export function hub(
+  { ca, host, edgePort, interRouterPort, normalPort }: Network,
+  hosts: string[] = [],
+  name = 'hub',
+): object[] {
   return [
-    document('Site', 'hub', {}),
-    secret('hub-server', ca.issue({ commonName: 'hub', hosts: [host, 'localhost', ...hosts] })),
+    document('Site', name, {}),
+    secret('hub-server', ca.issue({ commonName: name, hosts: [host, 'localhost', ...hosts] })),
     document('RouterAccess', 'uplinks', {
       bindHost: host,
       tlsCredentials: 'hub-server',
@@ -81,4 +85,13 @@ export function link({ host, edgePort, interRouterPort }: Network, port = edgePo
       { name: 'edge', host, port: String(port) },
     ],
   });
+}
+
+/** What a hub links to another hub with; the Link has the other's name. */
+export function neighbour({ ca, host, interRouterPort }: Network, name: string, cost = 1): object[] {
+  const endpoints = [{ name: 'inter-router', host, port: String(interRouterPort) }];
+  return [
+    secret(`to-${name}`, ca.issue({ commonName: `neighbour of ${name}` })),
+    document('Link', name, { tlsCredentials: `to-${name}`, endpoints, cost }),
+  ];
 }

@@ -1,0 +1,183 @@
+/**
+ * This router among the other interior routers of the network: joins the routing engine, the ways to the neighbours, and
+ * the table of addresses, in which each remote router stands for what it serves.
+ */
+import { AmqpError } from '../../amqp/error.ts';
+import { readHead, writeAnnotations } from '../../amqp/message.ts';
+import { log } from '../../log.ts';
+import { type Address, stripScheme, type Treatment } from '../addresses.ts';
+import type { Router } from '../router.ts';
+import { AcceptedTrunks } from './accepted-trunks.ts';
+import { readRouting, writeRouting } from './encoding.ts';
+import { type LinkId, MeshEngine, type MeshProblem, type NodeFacts, type RemoteRouterFacts } from './engine.ts';
+import type { InteriorPeer } from './interior-peer.ts';
+import type { Destination as Recipient, RoutingMessage, ServedAddress } from './messages.ts';
+import { Destination, RemoteRouter } from './remote-router.ts';
+import { Trunk } from './trunk.ts';
+
+/** How often it is looked whether the engine has something to do, in milliseconds. */
+const TICK = 100;
+/** Addresses of routing messages, by who they are for. */
+const HELLO = '_local/qdhello';
+const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
+
+export class Mesh {
+  readonly accepted = new AcceptedTrunks(this);
+  readonly #router: Router;
+  readonly #engine: MeshEngine;
+  readonly #trunks = new Map<LinkId, Trunk>();
+  readonly #remotes = new Map<string, RemoteRouter>();
+  /** What we tell the others that we serve. */
+  readonly #served = new Set<string>();
+  readonly #timer: NodeJS.Timeout;
+  #links = 0;
+
+  constructor(router: Router) {
+    this.#router = router;
+    this.#engine = new MeshEngine({
+      id: router.id,
+      instance: Math.floor(router.now() / 1000),
+      now: () => performance.now(),
+      hooks: {
+        send: (message, to, links) => this.#send(message, to, links),
+        onPaths: (changed, gone) => this.#onPaths(changed, gone),
+        onMobile: (id, added, removed) => this.#onMobile(id, added, removed),
+        onProblem: (problem) => this.#onProblem(problem),
+      },
+    });
+    this.#timer = setInterval(() => {
+      if (performance.now() >= this.#engine.nextTickAt) this.#engine.tick();
+    }, TICK);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** What is known of every router of the network. */
+  facts(): NodeFacts[] {
+    return this.#engine.facts();
+  }
+
+  /** A connection by which routers may talk is open, to this neighbour. */
+  join(peer: InteriorPeer, neighbour: string, cost: number): Trunk {
+    return new Trunk(this, ++this.#links, peer, neighbour, cost);
+  }
+
+  linkUp(trunk: Trunk): void {
+    this.#trunks.set(trunk.link, trunk);
+    this.#engine.linkUp(trunk.link, trunk.cost);
+  }
+
+  linkDown(trunk: Trunk): void {
+    this.#engine.linkDown(trunk.link);
+    this.#trunks.delete(trunk.link);
+  }
+
+  /** A message has come by a control link: for this router, for all of them, or on its way to another. */
+  receive(trunk: Trunk, octets: Buffer): void {
+    const from = trunk.link;
+    try {
+      const head = readHead(octets, 0, octets.length, true);
+      const address = stripScheme(head?.annotations?.toOverride ?? head?.to ?? '');
+      const trace = head?.annotations?.trace ?? [];
+      if (!head || trace.includes(`0/${this.#router.id}`)) return;
+      const bare = octets.subarray(head.bareStart);
+      const recipient = address === HELLO ? this.#router.id : ROUTING.exec(address)?.[1];
+      if (recipient === this.#router.id || recipient === 'all') {
+        const message = readRouting(bare);
+        if (message.opcode === 'unreadable') {
+          this.#onProblem({ code: message.code, message: message.message, router: message.id });
+        } else if (recipient !== 'all') {
+          this.#engine.receive(from, message);
+        } else {
+          const links = this.#engine.receiveFlooded(from, message, trace);
+          this.#relay(bare, head.annotations?.ingress ?? null, trace, links);
+        }
+      } else if (recipient !== undefined) {
+        const next = this.#remotes.get(recipient)?.trunk;
+        if (next && next !== trunk) this.#relay(bare, head.annotations?.ingress ?? null, trace, [next.link]);
+      }
+    } catch (error) {
+      if (!(error instanceof AmqpError)) throw error;
+      trunk.control.connection.close(error);
+    }
+  }
+
+  /** What is served here, or at our edges, is told to the others. */
+  onAddressChange(address: Address): void {
+    const { key } = address;
+    if (!key.startsWith('M') && !key.startsWith('H')) return;
+    const served = address.servedHere;
+    if (served === this.#served.has(key)) return;
+    if (served) {
+      this.#served.add(key);
+      this.#engine.serve(key, address.treatment);
+    } else {
+      this.#served.delete(key);
+      this.#engine.unserve(key);
+    }
+  }
+
+  #send(message: RoutingMessage, to: Recipient, links: readonly LinkId[]): void {
+    this.#relay(writeRouting(message, to), `0/${this.#router.id}`, [], links);
+  }
+
+  #relay(bare: Buffer, ingress: string | null, trace: string[], links: readonly LinkId[]): void {
+    const here = `0/${this.#router.id}`;
+    const annotations = { flags: 0, toOverride: null, ingress, trace: [...trace, here], mesh: null };
+    const octets = Buffer.concat([writeAnnotations(annotations), bare]);
+    for (const link of links) this.#trunks.get(link)?.control.sendControl(octets);
+  }
+
+  #onPaths(changed: RemoteRouterFacts[], gone: string[]): void {
+    for (const id of gone) this.#forget(id);
+    for (const facts of changed) {
+      const trunk = this.#trunks.get(facts.nextHop);
+      if (!trunk) continue;
+      const remote = this.#remotes.get(facts.id);
+      if (remote) {
+        remote.facts = facts;
+        remote.trunk = trunk;
+      } else {
+        log.info('mesh', `${facts.id} is reachable`, { neighbour: facts.neighbour, cost: facts.cost });
+        const added = new RemoteRouter(facts, trunk);
+        this.#remotes.set(facts.id, added);
+        this.#add(added, `R${facts.id}`);
+      }
+    }
+  }
+
+  #forget(id: string): void {
+    const remote = this.#remotes.get(id);
+    if (!remote) return;
+    log.info('mesh', `${id} is not reachable any more`);
+    for (const key of [...remote.destinations.keys()]) this.#remove(remote, key);
+    this.#remotes.delete(id);
+  }
+
+  #onMobile(id: string, added: ServedAddress[], removed: string[]): void {
+    const remote = this.#remotes.get(id);
+    if (!remote) return;
+    for (const key of removed) this.#remove(remote, key);
+    for (const { key, treatment } of added) this.#add(remote, key, treatment);
+  }
+
+  #add(remote: RemoteRouter, key: string, treatment?: Treatment): void {
+    if (remote.destinations.has(key)) return;
+    const destination = new Destination(remote);
+    remote.destinations.set(key, destination);
+    this.#router.addresses.addConsumer(key, destination, treatment);
+  }
+
+  #remove(remote: RemoteRouter, key: string): void {
+    const destination = remote.destinations.get(key);
+    if (!destination) return;
+    remote.destinations.delete(key);
+    this.#router.addresses.removeConsumer(key, destination);
+  }
+
+  #onProblem({ code, message, router }: MeshProblem): void {
+    log.warn('mesh', message, { code, router });
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The way to a neighbouring interior router: a connection by which the routers talk and messages go, and any number of
+ * others that carry streams alone, so that those spread over them.
+ */
+import type { Arrival, Sink, Source, Way } from '../forwarding.ts';
+import type { InteriorPeer } from './interior-peer.ts';
+import type { Mesh } from './mesh.ts';
+
+export class Trunk implements Way {
+  /** Routers are let in whole. */
+  readonly guard = null;
+  /** Never the same twice. */
+  readonly link: number;
+  /** The router at the other end. */
+  readonly neighbour: string;
+  readonly cost: number;
+  readonly control: InteriorPeer;
+  readonly #mesh: Mesh;
+  readonly #data: InteriorPeer[] = [];
+  #isUp = false;
+  #turn = 0;
+
+  constructor(mesh: Mesh, link: number, control: InteriorPeer, neighbour: string, cost: number) {
+    this.#mesh = mesh;
+    this.link = link;
+    this.control = control;
+    this.neighbour = neighbour;
+    this.cost = cost;
+    control.trunk = this;
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** The control link is attached in both directions. */
+  up(): void {
+    if (this.#isUp) return;
+    this.#isUp = true;
+    this.#mesh.linkUp(this);
+  }
+
+  down(): void {
+    if (!this.#isUp) return;
+    this.#isUp = false;
+    this.#mesh.linkDown(this);
+  }
+
+  /** A routing message has come. */
+  receive(octets: Buffer): void {
+    if (this.#isUp) this.#mesh.receive(this, octets);
+  }
+
+  /** Takes in a data connection. */
+  add(peer: InteriorPeer): void {
+    peer.trunk = this;
+    this.#data.push(peer);
+  }
+
+  remove(peer: InteriorPeer): void {
+    const index = this.#data.indexOf(peer);
+    if (index >= 0) this.#data.splice(index, 1);
+  }
+
+  /** Lets go of the data connections, and says which they were. */
+  release(): InteriorPeer[] {
+    return this.#data.splice(0);
+  }
+
+  /** Sends a message to the neighbour: a stream by the connection that has the fewest, any other by the control connection. */
+  send(arrival: Arrival, source: Source, onDone: () => void): Sink {
+    const peer = arrival.complete ? this.control : this.#leastLoaded();
+    return peer.send(arrival, source, onDone);
+  }
+
+  #leastLoaded(): InteriorPeer {
+    const count = this.#data.length;
+    if (count === 0) return this.control;
+    const start = this.#turn++ % count;
+    let best = this.#data[start] as InteriorPeer;
+    for (let index = 1; index < count; index++) {
+      const peer = this.#data[(start + index) % count] as InteriorPeer;
+      if (peer.streamCount < best.streamCount) best = peer;
+    }
+    return best;
+  }
+}
