@@ -2,14 +2,34 @@
  * The routing engine of an interior router: who the neighbours are, which routers there are and by which link each is
  * reached, and who serves which address. It knows no sockets and no timers: time and messages come in by calls, messages
  * and news go out by hooks.
+ *
+ * It speaks skupper-router's protocol, and does three things that skupper-router does not. A router's new link state
+ * goes to everybody at once, instead of being asked for by each; what is news goes to every neighbour, not along paths
+ * that it may just have changed; and a new neighbour that is a Skiff is told what is known of all others.
  */
 import type { Treatment } from '../addresses.ts';
-import type { Destination, RoutingMessage, ServedAddress } from './messages.ts';
+import type { UnreadableMessage } from './encoding.ts';
+import { KnownRouter, type MobileChange } from './known-router.ts';
+import { MAX_ADDRESSES, MAX_ADDRESSES_EACH, MAX_ROUTERS } from './limits.ts';
+import type {
+  Destination,
+  Hello,
+  LinkStateUpdate,
+  MobileAddressUpdate,
+  RouterAdvertisement,
+  RoutingMessage,
+  ServedAddress,
+} from './messages.ts';
+import { type ControlLink, Neighbours } from './neighbours.ts';
+import { OwnAddresses } from './own-addresses.ts';
+import { Pace } from './pace.ts';
+import { type Peers, Topology } from './paths.ts';
+import { type MeshProblem, Problems } from './problems.ts';
 
 /** A connection to a neighbour, by its control link. Whoever owns the connections numbers them; no number comes twice. */
 export type LinkId = number;
 
-/** The routers whose messages may be sent on to another by us: the path from them leads through us. */
+/** The routers whose messages may be sent on to another by us: the path from them leads through us, or begins here. */
 export interface Origins {
   has(router: string): boolean;
   [Symbol.iterator](): Iterator<string>;
@@ -21,23 +41,20 @@ export interface RemoteRouterFacts {
   /** The router at the other end of `nextHop`. */
   neighbour: string;
   cost: number;
-  /** skupper-router's valid origins. Computed when asked, and true as long as these facts are. */
+  /** skupper-router's valid origins. Computed when asked, by the paths of that moment. */
   origins: Origins;
   instance: number;
-}
-
-export interface MeshProblem {
-  code: string;
-  message: string;
-  router: string | null;
 }
 
 export interface MeshHooks {
   /** Send this on each of these control links, for the address that `wireAddress(message, to)` has. */
   send(message: RoutingMessage, to: Destination, links: readonly LinkId[]): void;
-  /** Next hops, costs, valid origins or reachable routers are others than before: those that changed, and those gone. */
+  /** Next hops, costs, instances or reachable routers are others than before: those that changed, and those gone. */
   onPaths(changed: RemoteRouterFacts[], gone: string[]): void;
-  /** A remote router has come to serve `added`, and does not serve `removed` any more. */
+  /**
+   * A remote router has come to serve `added`, or serves them by another treatment, and does not serve `removed` any
+   * more. It is always one that `onPaths` has told of, and serves nothing any more when it goes.
+   */
   onMobile(router: string, added: ServedAddress[], removed: string[]): void;
   /** What somebody who looks after the network should see, once a cause. */
   onProblem(problem: MeshProblem): void;
@@ -46,14 +63,14 @@ export interface MeshHooks {
 /** What management shows of a router. */
 export interface NodeFacts {
   id: string;
-  /** null: this router itself. */
+  /** The neighbour on the way, and the link to it; null: this router itself, or one that cannot be reached. */
   nextHop: string | null;
   link: LinkId | null;
-  cost: number;
+  cost: number | null;
   linkState: string[];
-  instance: number;
+  instance: number | null;
+  /** Without this router itself, as skupper-router shows it. */
   validOrigins: string[];
-  lastTopologyChange: number;
 }
 
 export interface MeshEngineOptions {
@@ -65,40 +82,483 @@ export interface MeshEngineOptions {
   hooks: MeshHooks;
 }
 
+const ADVERTISE_INTERVAL = 30_000;
+/** The interval while the topology changes: this, and more in large networks, lest advertisements be all they do. */
+const ADVERTISE_INTERVAL_IN_FLUX = 4_000;
+const ADVERTISE_INTERVAL_A_ROUTER = 20;
+/** How long after a change of the topology it counts as changing. */
+const FLUX_TIME = 8_000;
+/** How long after a change routers may see different paths, so that what is for all goes to every neighbour. */
+const UNSETTLED_TIME = 2_000;
+/** Milliseconds without a word after which a router's link state counts no more. */
+const LINK_STATE_AGE = 60_000;
+/** The least between two relays of messages of one router that are no news, and between two answers to one router. */
+const REPEAT_INTERVAL = 1_000;
+/** What another router says of this one may be of its life before, for so long after its start. */
+const START_TIME = 10_000;
+
+/** What taking in a message came to. */
+type Verdict = 'news' | 'known' | 'ignored';
+
 export class MeshEngine {
-  /** Milliseconds, of the clock given, when `tick` has something to do next. */
-  nextTickAt = 0;
-
   readonly id: string;
+  readonly #instance: number;
+  readonly #now: () => number;
+  readonly #hooks: MeshHooks;
+  readonly #startedAt: number;
+  readonly #neighbours = new Neighbours();
+  readonly #routers = new Map<string, KnownRouter>();
+  readonly #problems: Problems;
+  readonly #addresses: OwnAddresses;
+  #linkSequence = 0;
+  #peers: ReadonlyMap<string, number> = new Map();
+  /** The neighbours are not those of `#peers` any more. */
+  #linksChanged = false;
+  #topology: Topology;
+  /** Addresses of all other routers together. */
+  #addressCount = 0;
+  /** When the topology last changed, by the clock given. */
+  lastTopologyChange = Number.NEGATIVE_INFINITY;
+  #advertisedAt = Number.NEGATIVE_INFINITY;
+  #lookAt = 0;
+  readonly #settling = new Pace(10, 1_000);
+  readonly #announcing = new Pace(20, 1_000);
 
-  constructor(options: MeshEngineOptions) {
-    this.id = options.id;
+  constructor({ id, instance, now, hooks }: MeshEngineOptions) {
+    this.id = id;
+    this.#instance = instance;
+    this.#now = now;
+    this.#hooks = hooks;
+    this.#startedAt = now();
+    this.#addresses = new OwnAddresses(id);
+    this.#problems = new Problems((problem) => hooks.onProblem(problem));
+    this.#topology = new Topology(id, new Map([[id, this.#peers]]), () => true);
   }
 
-  /** The control link of a connection is attached in both directions. */
-  linkUp(_link: LinkId, _cost: number): void {}
-
-  linkDown(_link: LinkId): void {}
-
-  /** Takes in a message that was for this router, or for the neighbour. */
-  receive(_link: LinkId, _message: RoutingMessage): void {}
+  /** When `tick` has something to do next, by the clock given. */
+  get nextTickAt(): number {
+    return Math.min(this.#neighbours.helloAt, this.#settling.dueAt, this.#announcing.dueAt, this.#lookAt);
+  }
 
   /**
-   * Takes in a message that was for all routers, and says on which control links it goes on as it is. `trace` is that
-   * of its router annotations; whoever calls has made sure that this router is not in it, and adds it.
+   * The control link of a connection is attached in both directions. `peer`: the router that its open named, which
+   * alone may speak for itself there; `skiff`: it is one of ours.
    */
-  receiveFlooded(_link: LinkId, _message: RoutingMessage, _trace: readonly string[]): LinkId[] {
-    return [];
+  linkUp(
+    id: LinkId,
+    cost: number,
+    { peer = null, skiff = false }: { peer?: string | null; skiff?: boolean } = {},
+  ): void {
+    this.#greet(this.#neighbours.add(id, cost, peer, skiff, this.#now()));
+  }
+
+  linkDown(id: LinkId): void {
+    const neighbour = this.#neighbours.remove(id);
+    if (neighbour !== null) this.#neighbourChanged(neighbour);
+  }
+
+  /** Asked before a message is read: false when the neighbour sends too many. The message is to be dropped then. */
+  admits(id: LinkId, octets: number): boolean {
+    const link = this.#neighbours.get(id);
+    if (!link) return false;
+    if (link.gate.admits(octets, this.#now())) return true;
+    const name = link.router ?? link.peer;
+    this.#problems.report(
+      'neighbour-floods',
+      name,
+      `${name ?? 'a neighbour'} sends more routing messages than are read`,
+    );
+    return false;
+  }
+
+  /** Takes in a message that was for this router, or for the neighbour. `trace` is that of its router annotations. */
+  receive(id: LinkId, message: RoutingMessage | UnreadableMessage, trace: readonly string[]): void {
+    const link = this.#neighbours.get(id);
+    if (link) this.#take(link, message, trace);
+  }
+
+  /**
+   * Takes in a message that was for all routers, and says on which control links it goes on as it is. Whoever calls has
+   * made sure that this router is not in the trace, and adds it.
+   */
+  receiveFlooded(id: LinkId, message: RoutingMessage | UnreadableMessage, trace: readonly string[]): LinkId[] {
+    const link = this.#neighbours.get(id);
+    if (!link) return [];
+    const verdict = this.#take(link, message, trace);
+    if (verdict === 'ignored' || message.opcode === 'unreadable') return [];
+    return this.#relay(link, message, trace, verdict);
   }
 
   /** The address has consumers here or on an edge of ours. */
-  serve(_key: string, _treatment: Treatment): void {}
-
-  unserve(_key: string): void {}
-
-  tick(): void {}
-
-  facts(): NodeFacts[] {
-    return [];
+  serve(key: string, treatment: Treatment): void {
+    this.#addresses.serve(key, treatment);
+    if (this.#addresses.changed) this.#announcing.want(this.#now());
   }
+
+  unserve(key: string): void {
+    this.#addresses.unserve(key);
+    if (this.#addresses.changed) this.#announcing.want(this.#now());
+  }
+
+  tick(): void {
+    const now = this.#now();
+    for (const neighbour of this.#neighbours.expire(now)) this.#neighbourChanged(neighbour);
+    if (this.#neighbours.helloDue(now)) for (const link of this.#neighbours.all()) this.#greet(link);
+    if (this.#settling.take(now)) this.#settle(now);
+    if (this.#announcing.take(now)) this.#announce();
+    if (now >= this.#lookAt) this.#look(now);
+  }
+
+  /** This router, and all others that are known. */
+  facts(): NodeFacts[] {
+    const others = [...this.#routers.values()].map((router) => ({
+      id: router.id,
+      nextHop: router.facts?.neighbour ?? null,
+      link: router.facts?.nextHop ?? null,
+      cost: router.facts?.cost ?? null,
+      linkState: [...(router.peers?.keys() ?? [])],
+      instance: router.instance,
+      validOrigins: [...(router.facts?.origins ?? [])].filter((origin) => origin !== this.id),
+    }));
+    const linkState = [...this.#peers.keys()];
+    const self = { id: this.id, nextHop: null, link: null, cost: 0, linkState, validOrigins: [] };
+    return [{ ...self, instance: this.#instance }, ...others];
+  }
+
+  #take(link: ControlLink, message: RoutingMessage | UnreadableMessage, trace: readonly string[]): Verdict {
+    if (message.opcode === 'unreadable') {
+      this.#problems.report(message.code, message.id ?? link.router, message.message);
+      return 'ignored';
+    }
+    const firstHand = isFirstHand(message, trace);
+    if (message.id === this.id) return this.#takeOwn(message, firstHand);
+    const router = this.#know(message.id);
+    if (!router) return 'ignored';
+    switch (message.opcode) {
+      case 'HELLO':
+        return this.#takeHello(link, router, message);
+      case 'RA':
+        return this.#takeAdvertisement(router, message, firstHand);
+      case 'LSU':
+        return this.#takeLinkState(router, message, firstHand);
+      case 'LSR':
+        this.#sendTo(router, this.#ownLinkState());
+        return 'known';
+      case 'MAR':
+        if (message.haveSequence < this.#addresses.sequence) router.wantsAddresses = true;
+        this.#answer(router, this.#now());
+        return 'known';
+      case 'MAU':
+        return this.#takeAddresses(router, message);
+    }
+  }
+
+  /** A message that names this router as its sender: an echo, a lie, or another router of the same id. */
+  #takeOwn(message: RoutingMessage, firstHand: boolean): Verdict {
+    if (!('instance' in message)) return 'ignored';
+    if (message.instance !== this.#instance) {
+      const old = this.#now() - this.#startedAt < START_TIME;
+      if (message.opcode === 'HELLO' || (firstHand && !old)) this.#reportDuplicate(this.id);
+    } else if ('linkSequence' in message && message.linkSequence > this.#linkSequence) {
+      const words = 'somebody told of a link state of this router that it never had';
+      this.#problems.report('forged-link-state', this.id, words);
+      // Only a later one than the forged is believed.
+      this.#linkSequence = message.linkSequence;
+      this.#linksChanged = true;
+      this.#settling.want(this.#now());
+    }
+    return 'ignored';
+  }
+
+  #takeHello(link: ControlLink, router: KnownRouter, hello: Hello): Verdict {
+    const expected = link.peer ?? link.router ?? hello.id;
+    if (hello.id !== expected) {
+      const words = `${expected} now says that it is ${hello.id}, which is not believed`;
+      this.#problems.report('neighbour-changes-id', expected, words);
+      return 'ignored';
+    }
+    if (!this.#isOfThisStart(router, hello.instance, true)) return 'ignored';
+    const { first, changed } = this.#neighbours.hear(link, hello, this.id, this.#now());
+    if (first) this.#greet(link);
+    if (changed) this.#neighbourChanged(hello.id);
+    return 'known';
+  }
+
+  #takeAdvertisement(router: KnownRouter, advertisement: RouterAdvertisement, firstHand: boolean): Verdict {
+    const now = this.#now();
+    const restarted = router.instance !== null && router.instance !== advertisement.instance;
+    if (!this.#isOfThisStart(router, advertisement.instance, firstHand)) return 'ignored';
+    if (firstHand && router.isBehindItself(advertisement, now)) this.#forget(router);
+    const news = router.hear(advertisement, now) || restarted;
+    if (firstHand || news) router.heardAt = now;
+    this.#lookBy(router.requestAt);
+    return news ? 'news' : 'known';
+  }
+
+  #takeLinkState(router: KnownRouter, update: LinkStateUpdate, firstHand: boolean): Verdict {
+    if (!this.#isOfThisStart(router, update.instance, firstHand)) return 'ignored';
+    if (!router.takeLinkState(update)) return 'known';
+    router.heardAt = this.#now();
+    if (router.confirmed === false && update.peers.has(this.id)) router.confirmed = true;
+    for (const peer of update.peers.keys()) if (peer !== this.id) this.#know(peer);
+    this.#settling.want(this.#now());
+    return 'news';
+  }
+
+  #takeAddresses(router: KnownRouter, update: MobileAddressUpdate): Verdict {
+    const { change } = update;
+    const most = 'exist' in change ? change.exist.length : router.served.size + change.add.length;
+    const total = this.#addressCount - router.served.size + most;
+    if (most > MAX_ADDRESSES_EACH || total > MAX_ADDRESSES) {
+      this.#problems.report('too-many-addresses', router.id, `${router.id} serves more addresses than are remembered`);
+      return 'ignored';
+    }
+    const news = update.mobileSequence > router.heardMobileSequence;
+    const before = router.served.size;
+    const result = router.takeAddresses(update, this.#now());
+    this.#addressCount += router.served.size - before;
+    this.#lookBy(router.requestAt);
+    if (result) this.#tellMobile(router, result);
+    return news ? 'news' : 'known';
+  }
+
+  /** Whether a message is of the router's present start; when it tells of a new one, what was before is forgotten. */
+  #isOfThisStart(router: KnownRouter, instance: number, firstHand: boolean): boolean {
+    const start = router.judge(instance, firstHand, this.#now());
+    if (start === 'new') this.#forget(router);
+    if (start === 'duplicate') this.#reportDuplicate(router.id);
+    return start === 'same' || start === 'new';
+  }
+
+  #forget(router: KnownRouter): void {
+    const removed = router.forget();
+    this.#addressCount -= removed.length;
+    this.#tellMobile(router, { added: [], removed });
+    this.#settling.want(this.#now());
+  }
+
+  #reportDuplicate(id: string): void {
+    this.#problems.report('duplicate-router-id', id, `two routers of this network have the id ${id}`);
+  }
+
+  #tellMobile(router: KnownRouter, { added, removed }: MobileChange): void {
+    if (router.facts && added.length + removed.length > 0) this.#hooks.onMobile(router.id, added, removed);
+  }
+
+  /** The record of a router, new if need be; null when there are too many. */
+  #know(id: string): KnownRouter | null {
+    let router = this.#routers.get(id);
+    if (!router) {
+      if (this.#routers.size >= MAX_ROUTERS) {
+        this.#problems.report('too-many-routers', null, `more than ${MAX_ROUTERS} routers are spoken of`);
+        return null;
+      }
+      router = new KnownRouter(id, this.#now());
+      this.#routers.set(id, router);
+      this.#lookBy(router.requestAt);
+    }
+    return router;
+  }
+
+  /** On which links a message for everybody goes on. News goes to all, and the rest along the paths from its origin. */
+  #relay(from: ControlLink, message: RoutingMessage, trace: readonly string[], verdict: Verdict): LinkId[] {
+    const now = this.#now();
+    const router = this.#routers.get(message.id) as KnownRouter;
+    const firstHand = isFirstHand(message, trace);
+    const passed = new Set(trace);
+    const may = (link: ControlLink | undefined): link is ControlLink =>
+      link !== undefined && link !== from && !passed.has(`0/${link.router}`) && (firstHand || link.skiff);
+    const aboutLinks = message.opcode === 'RA' || message.opcode === 'LSU';
+    if (verdict === 'known') {
+      if (message.opcode !== 'RA' || !firstHand || now - router.relayedAt < REPEAT_INTERVAL) return [];
+    }
+    router.relayedAt = now;
+    const links =
+      verdict === 'news' && (aboutLinks || this.#unsettled(now))
+        ? [...this.#neighbours.best.values()]
+        : this.#topology.children(message.id).map((neighbour) => this.#neighbours.best.get(neighbour));
+    return links.filter(may).map((link) => link.id);
+  }
+
+  #unsettled(now: number): boolean {
+    return now - this.lastTopologyChange < UNSETTLED_TIME;
+  }
+
+  #greet(link: ControlLink): void {
+    const seen = this.#neighbours.seenOn(link);
+    this.#hooks.send({ opcode: 'HELLO', id: this.id, instance: this.#instance, seen }, 'neighbour', [link.id]);
+  }
+
+  /** A neighbour has come or gone, or is reached by another link. */
+  #neighbourChanged(id: string): void {
+    const router = this.#know(id);
+    if (!router) return;
+    const link = this.#neighbours.best.get(id);
+    if (link && router.confirmed === null) {
+      router.confirmed = false;
+      this.#introduce(link);
+    } else if (!link) router.confirmed = null;
+    this.#linksChanged = true;
+    this.#settling.want(this.#now());
+  }
+
+  /** Tells a new neighbour how far this router has got, and one of ours what is known of the others. */
+  #introduce(link: ControlLink): void {
+    if (link.skiff) {
+      for (const router of this.#routers.values()) {
+        const { id, instance, peers, linkSequence, mobileSequence, facts } = router;
+        if (!facts || !peers || instance === null || id === link.router) continue;
+        this.#hooks.send({ opcode: 'LSU', id, instance, linkSequence, peers }, 'all', [link.id]);
+        this.#hooks.send({ opcode: 'RA', id, instance, linkSequence, mobileSequence }, 'all', [link.id]);
+      }
+    }
+    this.#hooks.send(this.#advertisement(), 'all', [link.id]);
+  }
+
+  /** Takes account of all that has changed in the topology. */
+  #settle(now: number): void {
+    this.lastTopologyChange = now;
+    if (this.#linksChanged) {
+      this.#linksChanged = false;
+      this.#peers = new Map([...this.#neighbours.best].map(([id, link]) => [id, link.cost]));
+      this.#linkSequence++;
+      this.#sendAll(this.#ownLinkState(), true);
+    }
+    const states = new Map<string, Peers>([[this.id, this.#peers]]);
+    for (const router of this.#routers.values()) states.set(router.id, router.peers);
+    this.#topology = new Topology(this.id, states, (id) => this.#routers.get(id)?.confirmed ?? false);
+    this.#tellPaths();
+    this.#lookBy(now);
+  }
+
+  #tellPaths(): void {
+    const changed: RemoteRouterFacts[] = [];
+    const gone = new Set<string>();
+    for (const router of this.#routers.values()) if (router.facts) gone.add(router.id);
+    const come: KnownRouter[] = [];
+    for (const { id, cost, neighbour } of this.#topology.paths()) {
+      const router = this.#routers.get(id) as KnownRouter;
+      const nextHop = (this.#neighbours.best.get(neighbour) as ControlLink).id;
+      const instance = router.instance ?? 0;
+      const { facts } = router;
+      gone.delete(id);
+      if (facts?.nextHop === nextHop && facts.cost === cost && facts.instance === instance) continue;
+      if (!facts) come.push(router);
+      router.facts = { id, nextHop, neighbour, cost, instance, origins: facts?.origins ?? this.#originsOf(id) };
+      changed.push(router.facts);
+    }
+    for (const id of gone) {
+      const router = this.#routers.get(id) as KnownRouter;
+      this.#tellMobile(router, { added: [], removed: [...router.served.keys()] });
+      router.facts = null;
+    }
+    if (changed.length + gone.size > 0) this.#hooks.onPaths(changed, [...gone]);
+    for (const router of come) {
+      this.#tellMobile(router, {
+        added: [...router.served].map(([key, treatment]) => ({ key, treatment })),
+        removed: [],
+      });
+    }
+  }
+
+  #originsOf(destination: string): Origins {
+    const has = (origin: string): boolean => this.#topology.leadsOverUs(origin, destination);
+    return { has, [Symbol.iterator]: () => this.#topology.ids().filter(has)[Symbol.iterator]() };
+  }
+
+  #announce(): void {
+    if (this.#addresses.changed) this.#sendAll(this.#addresses.takeChange(), false);
+  }
+
+  #lookBy(at: number): void {
+    this.#lookAt = Math.min(this.#lookAt, at);
+  }
+
+  /** What is due now and then: advertisements, requests for what is missing, and forgetting what is old. */
+  #look(now: number): void {
+    this.#lookAt = now + REPEAT_INTERVAL;
+    const inFlux = now - this.lastTopologyChange <= FLUX_TIME;
+    const forSize = Math.max(ADVERTISE_INTERVAL_IN_FLUX, this.#routers.size * ADVERTISE_INTERVAL_A_ROUTER);
+    const interval = inFlux ? Math.min(forSize, ADVERTISE_INTERVAL) : ADVERTISE_INTERVAL;
+    if (now - this.#advertisedAt >= interval && this.#neighbours.best.size > 0) {
+      this.#advertisedAt = now;
+      this.#sendAll(this.#advertisement(), false);
+    }
+    for (const router of this.#routers.values()) {
+      if (now - router.heardAt > LINK_STATE_AGE) this.#age(router);
+      this.#answer(router, now);
+      this.#request(router, now);
+    }
+  }
+
+  /** A router that was not heard of for long. */
+  #age(router: KnownRouter): void {
+    if (router.peers) {
+      router.forgetLinkState();
+      this.#settling.want(this.#now());
+    } else if (!router.facts && router.confirmed === null) {
+      this.#addressCount -= router.served.size;
+      this.#routers.delete(router.id);
+    }
+  }
+
+  #request(router: KnownRouter, now: number): void {
+    const { lacksLinkState, lacksAddresses } = router;
+    if (!lacksLinkState && !lacksAddresses) return;
+    if (now < router.requestAt) {
+      this.#lookBy(router.requestAt);
+      return;
+    }
+    if (this.#wayTo(router) === null) return;
+    if (lacksLinkState) this.#sendTo(router, { opcode: 'LSR', id: this.id });
+    if (lacksAddresses) this.#sendTo(router, { opcode: 'MAR', id: this.id, haveSequence: router.mobileSequence });
+    router.requested(now);
+  }
+
+  /** Sends all addresses to a router that asked for them, if that was not just done. */
+  #answer(router: KnownRouter, now: number): void {
+    if (!router.wantsAddresses || now - router.answeredAt < REPEAT_INTERVAL || this.#wayTo(router) === null) return;
+    router.wantsAddresses = false;
+    router.answeredAt = now;
+    this.#announce();
+    this.#sendTo(router, this.#addresses.whole());
+  }
+
+  #ownLinkState(): LinkStateUpdate {
+    const [linkSequence, peers] = [this.#linkSequence, this.#peers];
+    return { opcode: 'LSU', id: this.id, instance: this.#instance, linkSequence, peers };
+  }
+
+  #advertisement(): RouterAdvertisement {
+    const [linkSequence, mobileSequence] = [this.#linkSequence, this.#addresses.sequence];
+    return { opcode: 'RA', id: this.id, instance: this.#instance, linkSequence, mobileSequence };
+  }
+
+  /** Sends to all routers: by every neighbour, or by those on the paths as far as these are settled. */
+  #sendAll(message: RoutingMessage, byEvery: boolean): void {
+    const links =
+      byEvery || this.#unsettled(this.#now())
+        ? [...this.#neighbours.best.values()]
+        : this.#topology.children(this.id).flatMap((neighbour) => this.#neighbours.best.get(neighbour) ?? []);
+    if (links.length > 0)
+      this.#hooks.send(
+        message,
+        'all',
+        links.map((link) => link.id),
+      );
+  }
+
+  #wayTo(router: KnownRouter): LinkId | null {
+    return this.#neighbours.best.get(router.id)?.id ?? router.facts?.nextHop ?? null;
+  }
+
+  #sendTo(router: KnownRouter, message: RoutingMessage): void {
+    const link = this.#wayTo(router);
+    if (link !== null) this.#hooks.send(message, { router: router.id }, [link]);
+  }
+}
+
+/** Whether a message comes from the router that it is about, and not from one that passes on what it has heard. */
+function isFirstHand(message: RoutingMessage, trace: readonly string[]): boolean {
+  return trace[0] === `0/${message.id}`;
 }

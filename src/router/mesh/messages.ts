@@ -39,7 +39,7 @@ export interface LinkStateUpdate {
   id: string;
   instance: number;
   linkSequence: number;
-  peers: Map<string, number>;
+  peers: ReadonlyMap<string, number>;
 }
 
 /** "I know your addresses up to this sequence; send me what there is now." */

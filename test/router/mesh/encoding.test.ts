@@ -121,10 +121,10 @@ test('an address whose treatment is not known is balanced', () => {
     ]),
   );
   const read = readRouting(octets);
-  assert.equal(
-    read.opcode === 'MAU' && 'exist' in read.change && read.change.exist.map((each) => each.treatment),
-    [3, 3],
-  );
+  assert.equal(read.opcode === 'MAU' && 'exist' in read.change && read.change.exist.map((each) => each.treatment), [
+    'balanced',
+    'balanced',
+  ]);
 });
 
 test.run();
