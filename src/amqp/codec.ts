@@ -302,6 +302,7 @@ export type Writable =
   | Uint8Array
   | Typed
   | SymbolArray
+  | Encoded
   | WritableDescribed
   | Writable[]
   | WritableMap;
@@ -314,6 +315,15 @@ export class WritableDescribed {
   constructor(descriptor: number, value: Writable) {
     this.descriptor = descriptor;
     this.value = value;
+  }
+}
+
+/** A value that has been written before: a long one is made piece by piece, with other work in between. */
+export class Encoded {
+  readonly octets: Uint8Array;
+
+  constructor(octets: Uint8Array) {
+    this.octets = octets;
   }
 }
 
@@ -369,6 +379,7 @@ export class Writer {
         }
       });
     } else if (value instanceof SymbolArray) this.#symbols(value.values);
+    else if (value instanceof Encoded) this.raw(value.octets);
     else {
       this.#octet(0);
       this.write(ulong(value.descriptor));

@@ -9,6 +9,7 @@ import { socketFailure } from '../net/failure.ts';
 import { Outbox } from '../net/outbox.ts';
 import { discard, ReadSlab, readInto } from '../net/reading.ts';
 import { Reader, type WritableDescribed, type WritableMap, Writer } from './codec.ts';
+import { DeliveryCounts } from './counts.ts';
 import type { OutgoingDelivery } from './delivery.ts';
 import { AmqpError, Condition, tell } from './error.ts';
 import {
@@ -112,6 +113,8 @@ export class Connection {
   octetsIn = 0;
   /** When an octet last came, `performance.now()`. */
   lastHeard = performance.now();
+  /** Of the links that are gone. */
+  readonly countsOfEnded = { in: new DeliveryCounts(), out: new DeliveryCounts() };
   #phase: Phase = 'header';
   #read = new ReadSlab();
   #opened = false;
@@ -196,6 +199,14 @@ export class Connection {
 
   get sessionCount(): number {
     return this.#sessions.size;
+  }
+
+  /** What became of the deliveries that came, and of those that went. */
+  get counts(): Record<'in' | 'out', DeliveryCounts> {
+    const sum = { in: new DeliveryCounts(), out: new DeliveryCounts() };
+    for (const direction of ['in', 'out'] as const) sum[direction].add(this.countsOfEnded[direction]);
+    for (const link of this.links) sum[link.isSender ? 'out' : 'in'].add(link.counts);
+    return sum;
   }
 
   /** The links of all sessions. */

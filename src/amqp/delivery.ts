@@ -134,7 +134,7 @@ export class OutgoingDelivery {
   /** The receiver says how far it is, or settles. */
   update(state: DeliveryState | null, settled: boolean): void {
     if (settled) this.settled = true;
-    this.sender.countOutcome(this, state);
+    this.sender.counts.outcome(this, state);
     // Who has refused it does not want the rest.
     if (isTerminal(state) && state?.outcome !== 'accepted') this.#drop();
     this.handler.onState(state, settled);

@@ -1,5 +1,6 @@
 /** Links (AMQP 1.0, 2.6): one direction of messages within a session, governed by credit. */
 import type { Chunk } from '../net/chunk.ts';
+import { DeliveryCounts } from './counts.ts';
 import { IncomingDelivery, OutgoingDelivery, type OutgoingDeliveryHandler } from './delivery.ts';
 import { AmqpError, Condition, tell } from './error.ts';
 import { MAX_TAG, type Transfer } from './hot.ts';
@@ -34,24 +35,13 @@ export interface ReceiverHandler extends LinkHandler {
   onSettled?(delivery: IncomingDelivery, state: DeliveryState | null): void;
 }
 
-/** What became of the deliveries of a link, as far as it is known. */
-export interface LinkCounts {
-  deliveries: number;
-  /** Settled by the sender at once: nothing is heard of them. */
-  presettled: number;
-  accepted: number;
-  rejected: number;
-  released: number;
-  modified: number;
-}
-
 let linkCount = 0;
 
 /** How far attaching and detaching have come, on each side. */
 export abstract class Link {
   /** Tells it from every other link of the process. */
   readonly number = ++linkCount;
-  readonly counts: LinkCounts = { deliveries: 0, presettled: 0, accepted: 0, rejected: 0, released: 0, modified: 0 };
+  readonly counts = new DeliveryCounts();
   readonly session: Session;
   readonly name: string;
   readonly handle: number;
@@ -89,6 +79,7 @@ export abstract class Link {
   end(error: ErrorValue | null): void {
     if (this.closed) return;
     this.closed = true;
+    this.session.connection.countsOfEnded[this.isSender ? 'out' : 'in'].add(this.counts);
     const told = this.detaching;
     this.abandon();
     if (!told) tell(() => this.handler.onDetached(error));
@@ -96,18 +87,6 @@ export abstract class Link {
 
   /** Gives up everything that is under way. */
   protected abstract abandon(): void;
-
-  /** The first outcome of a delivery is the one that counts. */
-  countOutcome(delivery: { judged: boolean }, state: DeliveryState | null): void {
-    if (delivery.judged || !state || state.outcome === 'received') return;
-    delivery.judged = true;
-    this.counts[state.outcome]++;
-  }
-
-  protected countBegun(settled: boolean): void {
-    this.counts.deliveries++;
-    if (settled) this.counts.presettled++;
-  }
 }
 
 export class Sender extends Link {
@@ -195,7 +174,7 @@ export class Sender extends Link {
       this.#credit--;
       this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
       delivery.id = this.session.takeDeliveryId(delivery);
-      this.countBegun(delivery.settled);
+      this.counts.begun(delivery.settled);
     }
     if (!more) this.#current = null;
     this.session.sendTransfer(this, delivery, chunk, first, more, aborted);
@@ -353,7 +332,7 @@ export class Receiver extends Link {
     }
     const tag = Buffer.from(buffer.subarray(transfer.tagStart, transfer.tagEnd));
     const delivery = new IncomingDelivery(this, transfer.deliveryId, tag, transfer.settled === 1);
-    this.countBegun(delivery.remoteSettled);
+    this.counts.begun(delivery.remoteSettled);
     this.session.trackIncoming(delivery);
     this.#live.add(delivery);
     this.#current = delivery;
@@ -375,7 +354,7 @@ export class Receiver extends Link {
   /** We have told a state of a delivery. */
   updated(delivery: IncomingDelivery, state: DeliveryState | null, settled: boolean): void {
     if (this.closed || this.detaching) return;
-    this.countOutcome(delivery, state);
+    this.counts.outcome(delivery, state);
     if (!delivery.remoteSettled) this.session.sendDisposition(delivery, state, settled);
     if (settled && delivery.complete) this.#forget(delivery);
   }

@@ -14,6 +14,7 @@ const OUTCOME_AUTH = 1;
 
 export interface Sasl {
   readonly role: 'client' | 'server';
+  readonly mechanism: Mechanism;
   /** Server: a client may begin with AMQP at once. */
   readonly optional: boolean;
   readonly done: boolean;
@@ -29,10 +30,10 @@ export class SaslClient implements Sasl {
   readonly optional = false;
   done = false;
   failure: SkiffError | null = null;
-  readonly #mechanism: Mechanism;
+  readonly mechanism: Mechanism;
 
   constructor(mechanism: Mechanism) {
-    this.#mechanism = mechanism;
+    this.mechanism = mechanism;
   }
 
   start(): WritableDescribed {
@@ -42,13 +43,13 @@ export class SaslClient implements Sasl {
   onFrame(reader: Reader, hostname: string | null): WritableDescribed | null {
     const frame = readSasl(reader);
     if (frame.type === 'mechanisms') {
-      if (!frame.mechanisms.includes(this.#mechanism)) {
+      if (!frame.mechanisms.includes(this.mechanism)) {
         this.failure = new SkiffError(
           'authentication-failed',
-          `the peer does not take SASL ${this.#mechanism}; it offers ${frame.mechanisms.join(', ') || 'nothing'}`,
+          `the peer does not take SASL ${this.mechanism}; it offers ${frame.mechanisms.join(', ') || 'nothing'}`,
           {
             hint:
-              this.#mechanism === 'ANONYMOUS'
+              this.mechanism === 'ANONYMOUS'
                 ? 'Give the link tlsCredentials'
                 : 'The access must ask for client certificates',
           },
@@ -56,8 +57,8 @@ export class SaslClient implements Sasl {
         return null;
       }
       return saslInit(
-        this.#mechanism,
-        this.#mechanism === 'ANONYMOUS' ? Buffer.from('anonymous') : Buffer.alloc(0),
+        this.mechanism,
+        this.mechanism === 'ANONYMOUS' ? Buffer.from('anonymous') : Buffer.alloc(0),
         hostname,
       );
     }
@@ -81,28 +82,28 @@ export class SaslServer implements Sasl {
   readonly optional: boolean;
   done = false;
   failure: SkiffError | null = null;
-  readonly #mechanism: Mechanism;
+  readonly mechanism: Mechanism;
   readonly #refusal: SkiffError | null;
 
   /** `refusal`: why this client will not be let in, whatever it says. */
   constructor(mechanism: Mechanism, options: { optional: boolean; refusal: SkiffError | null }) {
-    this.#mechanism = mechanism;
+    this.mechanism = mechanism;
     this.optional = options.optional;
     this.#refusal = options.refusal;
   }
 
   start(): WritableDescribed {
-    return saslMechanisms([this.#mechanism]);
+    return saslMechanisms([this.mechanism]);
   }
 
   onFrame(reader: Reader): WritableDescribed {
     const frame = readSasl(reader);
     if (frame.type !== 'init') throw new AmqpError(Condition.notAllowed, `SASL ${frame.type} from a client`);
     if (this.#refusal) this.failure = this.#refusal;
-    else if (frame.body.mechanism !== this.#mechanism) {
+    else if (frame.body.mechanism !== this.mechanism) {
       this.failure = new SkiffError(
         'authentication-failed',
-        `the client asked for SASL ${frame.body.mechanism.slice(0, 32)}, not ${this.#mechanism}`,
+        `the client asked for SASL ${frame.body.mechanism.slice(0, 32)}, not ${this.mechanism}`,
       );
     }
     if (this.failure) return saslOutcome(OUTCOME_AUTH);

@@ -54,30 +54,45 @@ export function slabsInUse(): number {
   return inUse;
 }
 
-class SlabPool {
-  readonly #size: number;
+export class SlabPool {
+  readonly size: number;
+  /** Slabs that were ever made, and those that somebody holds. */
+  made = 0;
+  inUse = 0;
   readonly #free: Slab[] = [];
 
   constructor(size: number) {
-    this.#size = size;
+    this.size = size;
+  }
+
+  /** Slabs that wait to be used again. */
+  get kept(): number {
+    return this.#free.length;
   }
 
   take(): Slab {
     inUse++;
+    this.inUse++;
     const slab = this.#free.pop();
-    if (!slab) return new Slab(this, this.#size);
+    if (!slab) {
+      this.made++;
+      return new Slab(this, this.size);
+    }
     slab.revive();
     return slab;
   }
 
   put(slab: Slab): void {
     inUse--;
-    if ((this.#free.length + 1) * this.#size <= KEEP_OCTETS) this.#free.push(slab);
+    this.inUse--;
+    if ((this.#free.length + 1) * this.size <= KEEP_OCTETS) this.#free.push(slab);
   }
 }
 
 const small = new SlabPool(SMALL_SLAB);
 const large = new SlabPool(LARGE_SLAB);
+
+export const SLAB_POOLS: readonly SlabPool[] = [small, large];
 
 /** A slab of at least `octets`, small where that is enough. */
 export function takeSlab(octets: number): Slab {

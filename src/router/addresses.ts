@@ -166,10 +166,13 @@ export function stripScheme(address: string): string {
 
 const SLASH = '/'.charCodeAt(0);
 
+/** The management agent's key. Everybody's `$management` is that of the router they are connected to. */
+export const MANAGEMENT_KEY = 'L$management';
+
 /** The table's key for an address, seen from router `id`. */
 export function addressKey(address: string, id: string): string {
   const name = stripScheme(address);
-  if (name.charCodeAt(0) !== UNDERSCORE) return `M${name}`;
+  if (name.charCodeAt(0) !== UNDERSCORE) return name === '$management' ? MANAGEMENT_KEY : `M${name}`;
   if (name.startsWith('_local/')) return `L${name.slice(7)}`;
   if (name.startsWith('_topo/0/')) return routerKey(name.slice(8), id, 'R');
   if (name.startsWith('_edge/')) return routerKey(name.slice(6), id, 'H');

@@ -7,7 +7,7 @@ import { FEED_PROPERTY, FEED_VERSION } from './records/feed.ts';
 import type { Router } from './router.ts';
 
 /** Octets of our largest frame: four TLS records. What goes out keeps to what the peer takes. */
-const MAX_FRAME = 64 * 1024;
+export const MAX_FRAME = 64 * 1024;
 const CHANNEL_MAX = 0x7fff;
 /** Frames a session may have in our hands. A stream is bounded by its own window; this bounds all other messages. */
 const SESSION_WINDOW = 512;

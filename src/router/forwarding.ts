@@ -65,6 +65,10 @@ export interface Consumer {
   readonly outstanding: number;
   /** What the way there costs: that of the path to another interior router, 0 here and on edges. */
   readonly cost: number;
+  /** The id of the interior router where it is, when it is at another one. */
+  readonly routerId?: string;
+  /** It is the router itself that takes these messages, for its own purposes. */
+  readonly partOfRouter?: boolean;
   /**
    * Whether a message may go there, after all the routers that it has passed: it would come to none of them again. Only
    * other interior routers say this and the next.

@@ -9,6 +9,7 @@ import { Chunk } from '../net/chunk.ts';
 import { stripScheme } from './addresses.ts';
 import { EdgePeer } from './edge-peer.ts';
 import type { Arrival, Consumer, Sink, Source } from './forwarding.ts';
+import { Letter } from './letter.ts';
 import type { MailEvent, MailRequest } from './protocol.ts';
 import { readMessage } from './records/messages.ts';
 import type { Router } from './router.ts';
@@ -23,6 +24,7 @@ export class Mailbox implements Consumer {
   /** What the main thread is to hear. */
   onEvent: (event: MailEvent) => void = () => {};
   readonly via = null;
+  readonly partOfRouter = true;
   readonly cost = 0;
   readonly #router: Router;
   readonly #addresses = new Set<string>();
@@ -49,7 +51,7 @@ export class Mailbox implements Consumer {
   }
 
   deliver(arrival: Arrival, source: Source): Sink {
-    return new Letter(arrival, (octets) => this.#take(arrival, octets, source));
+    return new Letter(arrival, MAX_MAIL, (octets) => this.#take(arrival, octets, source));
   }
 
   #subscribe(wanted: ReadonlySet<string>): void {
@@ -111,35 +113,6 @@ export class Mailbox implements Consumer {
     const sink = this.#router.route(arrival, source);
     if (sink) sink.end(false);
     else answer(RELEASED);
-  }
-}
-
-/** One message on its way to the main thread: gathered until it is whole. */
-class Letter implements Sink {
-  readonly blocked = false;
-  readonly #done: (octets: Buffer | null) => void;
-  #parts: Buffer[] = [];
-  #octets = 0;
-
-  constructor({ first }: Arrival, done: (octets: Buffer | null) => void) {
-    this.#done = done;
-    this.write(first);
-  }
-
-  write(chunk: Chunk): void {
-    this.#octets += chunk.length;
-    // A copy: the octets lie in a slab that is used again.
-    if (this.#octets <= MAX_MAIL) this.#parts.push(Buffer.from(chunk.view()));
-    else this.#parts = [];
-    chunk.release();
-  }
-
-  end(): void {
-    this.#done(this.#octets <= MAX_MAIL ? Buffer.concat(this.#parts) : null);
-  }
-
-  abort(): void {
-    this.#parts = [];
   }
 }
 

@@ -58,9 +58,12 @@ export abstract class Peer implements ConnectionHandler {
   /** To be called once, at once after the connection was made with this peer as its handler. */
   bindTo(connection: Connection): void {
     this.#connection = connection;
-    const { peers } = this.router;
+    const { peers, totals } = this.router;
     peers.add(this);
-    connection.socket.once('close', () => peers.delete(this));
+    connection.socket.once('close', () => {
+      peers.delete(this);
+      totals.add(this);
+    });
   }
 
   onOpen(open: Open): void {

@@ -9,6 +9,7 @@ import type { Peer } from './peer.ts';
 import { Privileges } from './privileges.ts';
 import type { RouterIdentity } from './protocol.ts';
 import { Records } from './records/records.ts';
+import { Totals } from './totals.ts';
 
 export class Router {
   readonly identity: RouterIdentity;
@@ -24,6 +25,8 @@ export class Router {
   readonly privileges = new Privileges();
   /** Whoever is connected to this router, or about to be. */
   readonly peers = new Set<Peer>();
+  /** What the connections carried that are gone. */
+  readonly totals = new Totals();
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;
@@ -31,6 +34,8 @@ export class Router {
 
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** When it began, `performance.now()`. */
+  readonly since = performance.now();
 
   constructor(identity: RouterIdentity, now: () => number = Date.now) {
     this.identity = identity;

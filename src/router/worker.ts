@@ -1,16 +1,21 @@
 /** The router thread: takes configuration from the main thread, keeps the parts running, and reports their states. */
 import { parentPort } from 'node:worker_threads';
 import { Clock } from '../clock.ts';
+import { RecentLog } from '../health/recent-log.ts';
 import { ThreadWatch } from '../health/thread.ts';
 import { setLogSink } from '../log.ts';
 import { Parts } from '../tcp/parts.ts';
 import type { RouterEvent, RouterRequest } from './protocol.ts';
 
+/** Records of the log that management shows. */
+const KEPT_RECORDS = 200;
+
 const port = parentPort;
 if (!port) throw new Error('this is a worker thread');
 
 const send = (event: RouterEvent): void => port.postMessage(event);
-setLogSink((record) => send({ type: 'log', record }));
+const recent = new RecentLog(KEPT_RECORDS);
+setLogSink(recent.before((record) => send({ type: 'log', record })));
 
 const watch = new ThreadWatch();
 const clock = new Clock();
@@ -26,6 +31,7 @@ port.on('message', (request: RouterRequest) => {
         clock.now,
       );
       parts.mailbox.onEvent = send;
+      parts.recentLog = () => recent.records;
       return;
     case 'apply': {
       const { seq } = request;

@@ -3,10 +3,13 @@
  * a difference: what it does not name goes on undisturbed.
  */
 import type { Connection } from '../amqp/connection.ts';
+import type { LogRecord } from '../log.ts';
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
 import { Mailbox } from '../router/mailbox.ts';
+import { ManagementAgent } from '../router/management/agent.ts';
+import type { RunningPart } from '../router/management/entity.ts';
 import { Mesh } from '../router/mesh/mesh.ts';
 import type {
   DeviceRights,
@@ -28,6 +31,8 @@ type Part = Access | Link | Listener | Connector;
 
 export class Parts {
   readonly mailbox: Mailbox;
+  /** What was logged last; whoever keeps that sets it. */
+  recentLog: () => LogRecord[] = () => [];
   readonly #router: Router;
   readonly #ids = new ContainerIds();
   /** Of an interior router. */
@@ -36,7 +41,9 @@ export class Parts {
   /** Taken away, with streams that go on to their end. */
   readonly #leaving = new Set<Part>();
   readonly #report: (states: PartState[]) => void;
+  readonly #states = new Map<string, PartState>();
   readonly #changed = new Map<string, PartState>();
+  readonly #management: ManagementAgent;
   #timer: NodeJS.Timeout | null = null;
 
   /** `onNetwork` hears what becomes known of the network; `now` is the clock by which certificates end. */
@@ -49,6 +56,12 @@ export class Parts {
     this.#router = new Router(identity, now);
     this.#mesh = this.#router.isEdge ? null : new Mesh(this.#router);
     this.mailbox = new Mailbox(this.#router);
+    this.#management = new ManagementAgent({
+      router: this.#router,
+      parts: () => this.#running(),
+      nodes: () => this.#mesh?.facts() ?? [],
+      log: () => this.recentLog(),
+    });
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       this.#mesh?.onAddressChange(address);
@@ -110,6 +123,7 @@ export class Parts {
     const connections = connectionsOf(parts);
     this.#router.records.stop();
     this.mailbox.close();
+    this.#management.close();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();
@@ -159,10 +173,17 @@ export class Parts {
     const part = this.#parts.get(key);
     if (!part) return;
     this.#parts.delete(key);
+    this.#states.delete(key);
     this.#changed.delete(key);
     part.close(cut);
     for (const other of this.#leaving) if (!hasStreams(other)) this.#leaving.delete(other);
     if (hasStreams(part)) this.#leaving.add(part);
+  }
+
+  #running(): RunningPart[] {
+    return [...this.#parts].map(([key, { config, traffic }]) => ({
+      ...{ config, traffic, state: this.#states.get(key) ?? null },
+    }));
   }
 
   #links(): Link[] {
@@ -180,6 +201,7 @@ export class Parts {
   }
 
   #note(key: string, state: PartState): void {
+    this.#states.set(key, state);
     this.#changed.set(key, state);
     this.#timer ??= setTimeout(() => this.#flush(), REPORT_WITHIN);
   }

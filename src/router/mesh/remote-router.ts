@@ -28,6 +28,10 @@ export class Destination implements Consumer {
     this.router = router;
   }
 
+  get routerId(): string {
+    return this.router.id;
+  }
+
   get via(): Trunk {
     return this.router.trunk;
   }

@@ -135,6 +135,7 @@ class Subscription {
 /** Takes messages for an address. Multicast ones, as these are, come whole. */
 class Taker implements Consumer {
   readonly via: Way;
+  readonly partOfRouter = true;
   readonly cost = 0;
   readonly outstanding = 0;
   readonly #take: (arrival: Arrival) => void;

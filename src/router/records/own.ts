@@ -54,6 +54,7 @@ export class OwnRecords implements Consumer, Producer {
   readonly id: string;
   /** What begins here is not given back to the collector here, which has it already. */
   readonly via: Way;
+  readonly partOfRouter = true;
   readonly cost = 0;
   readonly outstanding = 0;
   readonly #router: Router;

@@ -6,7 +6,7 @@ import type { Router } from '../router.ts';
 import type { Outgoing } from './messages.ts';
 
 /** Sends a message, settled, to whoever takes it; `via` is not sent what comes from there. */
-export function post(router: Router, { to, subject, octets }: Outgoing, via: Way): void {
+export function post(router: Router, { to, subject, octets }: Outgoing, via: Way | null): void {
   const head = {
     ...{ annotations: null, bareStart: 0, bodyStart: octets.length },
     ...{ priority: USUAL_PRIORITY, to, subject, replyTo: null, correlationId: null, contentType: null },
