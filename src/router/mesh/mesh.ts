@@ -9,9 +9,10 @@ import { type Address, stripScheme, type Treatment } from '../addresses.ts';
 import type { Router } from '../router.ts';
 import { AcceptedTrunks } from './accepted-trunks.ts';
 import { readRouting, writeRouting } from './encoding.ts';
-import { type LinkId, MeshEngine, type MeshProblem, type NodeFacts, type RemoteRouterFacts } from './engine.ts';
+import { type LinkId, MeshEngine, type NodeFacts, type RemoteRouterFacts } from './engine.ts';
 import type { InteriorPeer } from './interior-peer.ts';
 import type { Destination as Recipient, RoutingMessage, ServedAddress } from './messages.ts';
+import type { MeshProblem } from './problems.ts';
 import { Destination, RemoteRouter } from './remote-router.ts';
 import { Trunk } from './trunk.ts';
 
@@ -66,7 +67,8 @@ export class Mesh {
 
   linkUp(trunk: Trunk): void {
     this.#trunks.set(trunk.link, trunk);
-    this.#engine.linkUp(trunk.link, trunk.cost);
+    const skiff = trunk.control.connection.remote?.properties?.get('product') === 'skiff';
+    this.#engine.linkUp(trunk.link, trunk.cost, { peer: trunk.neighbour, skiff });
   }
 
   linkDown(trunk: Trunk): void {
@@ -85,11 +87,10 @@ export class Mesh {
       const bare = octets.subarray(head.bareStart);
       const recipient = address === HELLO ? this.#router.id : ROUTING.exec(address)?.[1];
       if (recipient === this.#router.id || recipient === 'all') {
+        if (!this.#engine.admits(from, octets.length)) return;
         const message = readRouting(bare);
-        if (message.opcode === 'unreadable') {
-          this.#onProblem({ code: message.code, message: message.message, router: message.id });
-        } else if (recipient !== 'all') {
-          this.#engine.receive(from, message);
+        if (recipient !== 'all') {
+          this.#engine.receive(from, message, trace);
         } else {
           const links = this.#engine.receiveFlooded(from, message, trace);
           this.#relay(bare, head.annotations?.ingress ?? null, trace, links);
