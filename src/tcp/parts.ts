@@ -59,7 +59,8 @@ export class Parts {
     this.#management = new ManagementAgent({
       router: this.#router,
       parts: () => this.#running(),
-      nodes: () => this.#mesh?.facts() ?? [],
+      nodes: () => (this.#mesh?.facts() ?? []).filter(({ cost }) => cost !== null),
+      topologyChange: () => this.#mesh?.changedAt ?? 0,
       log: () => this.recentLog(),
     });
     this.#report = report;

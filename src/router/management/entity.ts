@@ -20,8 +20,10 @@ export interface RunningPart {
 export interface View {
   readonly router: Router;
   parts(): RunningPart[];
-  /** The routers of the network, this one among them; none at an edge. */
+  /** The routers of the network that can be reached, this one among them; none at an edge. */
   nodes(): NodeFacts[];
+  /** When their paths last changed, in seconds since 1970; 0: never. */
+  topologyChange(): number;
   /** What was logged last, oldest first. */
   log(): LogRecord[];
 }

@@ -113,10 +113,10 @@ export const routerMetrics = entityType<Metrics>({
 /** What skupper-router says of a router whose way begins with itself. */
 const SELF = '(self)';
 
-export const node = entityType<NodeFacts>({
+export const node = entityType<NodeFacts & { topologyChange: number }>({
   shortName: 'router.node',
   base: 'operational',
-  items: (view) => view.nodes(),
+  items: (view) => view.nodes().map((each) => ({ ...each, topologyChange: view.topologyChange() })),
   key: ({ id }) => id,
   attributes: {
     id: text(({ id }) => id),
@@ -128,7 +128,7 @@ export const node = entityType<NodeFacts>({
     linkState: list(({ linkState }) => linkState),
     validOrigins: list(({ validOrigins }) => validOrigins),
     instance: number(({ instance }) => instance),
-    lastTopoChange: number(({ lastTopologyChange }) => Math.floor(lastTopologyChange)),
+    lastTopoChange: number(({ topologyChange }) => topologyChange),
     protocolVersion: number(() => 1),
     ...empty('integer', 'index'),
   },

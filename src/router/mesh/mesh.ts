@@ -60,6 +60,12 @@ export class Mesh {
     return this.#engine.facts();
   }
 
+  /** When the topology last changed, in seconds since 1970; 0: never. */
+  get changedAt(): number {
+    const ago = performance.now() - this.#engine.lastTopologyChange;
+    return Number.isFinite(ago) ? Math.floor((this.#router.now() - ago) / 1_000) : 0;
+  }
+
   /** A connection by which routers may talk is open, to this neighbour. */
   join(peer: InteriorPeer, neighbour: string, cost: number): Trunk {
     return new Trunk(this, ++this.#links, peer, neighbour, cost);
