@@ -60,17 +60,19 @@ export interface MeshHooks {
   onProblem(problem: MeshProblem): void;
 }
 
-/** What management shows of a router. */
+/** What management shows of a router that can be reached. */
 export interface NodeFacts {
   id: string;
-  /** The neighbour on the way, and the link to it; null: this router itself, or one that cannot be reached. */
+  /** The neighbour on the way, and the link to it; null: this router itself. */
   nextHop: string | null;
   link: LinkId | null;
-  cost: number | null;
+  cost: number;
   linkState: string[];
   instance: number | null;
   /** Without this router itself, as skupper-router shows it. */
   validOrigins: string[];
+  /** When this router last saw the topology change, by the clock of the engine. */
+  lastTopologyChange: number;
 }
 
 export interface MeshEngineOptions {
@@ -117,8 +119,8 @@ export class MeshEngine {
   #topology: Topology;
   /** Addresses of all other routers together. */
   #addressCount = 0;
-  /** When the topology last changed, by the clock given. */
-  lastTopologyChange = Number.NEGATIVE_INFINITY;
+  /** When the topology last changed. */
+  #changedAt: number;
   #advertisedAt = Number.NEGATIVE_INFINITY;
   #lookAt = 0;
   readonly #settling = new Pace(10, 1_000);
@@ -130,6 +132,7 @@ export class MeshEngine {
     this.#now = now;
     this.#hooks = hooks;
     this.#startedAt = now();
+    this.#changedAt = this.#startedAt;
     this.#addresses = new OwnAddresses(id);
     this.#problems = new Problems((problem) => hooks.onProblem(problem));
     this.#topology = new Topology(id, new Map([[id, this.#peers]]), () => true);
@@ -209,20 +212,29 @@ export class MeshEngine {
     if (now >= this.#lookAt) this.#look(now);
   }
 
-  /** This router, and all others that are known. */
+  /** This router, and all others that can be reached. */
   facts(): NodeFacts[] {
-    const others = [...this.#routers.values()].map((router) => ({
-      id: router.id,
-      nextHop: router.facts?.neighbour ?? null,
-      link: router.facts?.nextHop ?? null,
-      cost: router.facts?.cost ?? null,
-      linkState: [...(router.peers?.keys() ?? [])],
-      instance: router.instance,
-      validOrigins: [...(router.facts?.origins ?? [])].filter((origin) => origin !== this.id),
-    }));
-    const linkState = [...this.#peers.keys()];
-    const self = { id: this.id, nextHop: null, link: null, cost: 0, linkState, validOrigins: [] };
-    return [{ ...self, instance: this.#instance }, ...others];
+    const lastTopologyChange = this.#changedAt;
+    const nodes: NodeFacts[] = [
+      {
+        id: this.id,
+        nextHop: null,
+        link: null,
+        cost: 0,
+        linkState: [...this.#peers.keys()],
+        instance: this.#instance,
+        validOrigins: [],
+        lastTopologyChange,
+      },
+    ];
+    for (const { id, instance, facts, peers } of this.#routers.values()) {
+      if (!facts) continue;
+      const { neighbour: nextHop, nextHop: link, cost } = facts;
+      const linkState = [...(peers?.keys() ?? [])];
+      const validOrigins = [...facts.origins].filter((origin) => origin !== this.id);
+      nodes.push({ id, nextHop, link, cost, linkState, instance, validOrigins, lastTopologyChange });
+    }
+    return nodes;
   }
 
   #take(link: ControlLink, message: RoutingMessage | UnreadableMessage, trace: readonly string[]): Verdict {
@@ -381,7 +393,7 @@ export class MeshEngine {
   }
 
   #unsettled(now: number): boolean {
-    return now - this.lastTopologyChange < UNSETTLED_TIME;
+    return now - this.#changedAt < UNSETTLED_TIME;
   }
 
   #greet(link: ControlLink): void {
@@ -417,7 +429,7 @@ export class MeshEngine {
 
   /** Takes account of all that has changed in the topology. */
   #settle(now: number): void {
-    this.lastTopologyChange = now;
+    this.#changedAt = now;
     if (this.#linksChanged) {
       this.#linksChanged = false;
       this.#peers = new Map([...this.#neighbours.best].map(([id, link]) => [id, link.cost]));
@@ -477,7 +489,7 @@ export class MeshEngine {
   /** What is due now and then: advertisements, requests for what is missing, and forgetting what is old. */
   #look(now: number): void {
     this.#lookAt = now + REPEAT_INTERVAL;
-    const inFlux = now - this.lastTopologyChange <= FLUX_TIME;
+    const inFlux = now - this.#changedAt <= FLUX_TIME;
     const forSize = Math.max(ADVERTISE_INTERVAL_IN_FLUX, this.#routers.size * ADVERTISE_INTERVAL_A_ROUTER);
     const interval = inFlux ? Math.min(forSize, ADVERTISE_INTERVAL) : ADVERTISE_INTERVAL;
     if (now - this.#advertisedAt >= interval && this.#neighbours.best.size > 0) {

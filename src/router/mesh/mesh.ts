@@ -55,9 +55,13 @@ export class Mesh {
     clearInterval(this.#timer);
   }
 
-  /** What is known of every router of the network. */
+  /** What is known of every router of the network; the last change of the topology in seconds since 1970. */
   facts(): NodeFacts[] {
-    return this.#engine.facts();
+    const age = (at: number): number => performance.now() - at;
+    return this.#engine.facts().map((node) => ({
+      ...node,
+      lastTopologyChange: (this.#router.now() - age(node.lastTopologyChange)) / 1_000,
+    }));
   }
 
   /** When the topology last changed, in seconds since 1970; 0: never. */
