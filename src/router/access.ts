@@ -184,6 +184,7 @@ export class Access {
     const options = connectionOptions(this.#router, { hostname: null, sasl, accessId, patient });
     const connection = new Connection(prepare(accepted.socket as Socket), options, peer);
     peer.bindTo(connection);
+    peer.onOffence = ({ message }) => this.#refused({ code: 'not-accepted', message }, accepted.from, false);
     const expires = refusal ? null : expirationOfPeer(accepted.socket);
     const forget =
       expires === null ? () => {} : atMoment(expires, () => this.#expire(peer, accepted), this.#router.now);

@@ -9,6 +9,7 @@ import type { Address, Producer } from './addresses.ts';
 import { addressKey } from './addresses.ts';
 import { type Arrival, DISCARD, type Sink, type Source } from './forwarding.ts';
 import type { UnderWay } from './guard.ts';
+import { checkHead } from './head-check.ts';
 import type { Peer } from './peer.ts';
 
 /** Deliveries a peer may have under way on one link, as many as skupper-router allows. */
@@ -163,6 +164,7 @@ class Inbound implements Source, UnderWay {
     } catch (error) {
       whole.release();
       if (!(error instanceof AmqpError)) throw error;
+      this.#peer.offend(error);
       this.#refuse({ outcome: 'rejected', error: { condition: error.condition, description: error.message } });
       return;
     }
@@ -188,9 +190,7 @@ class Inbound implements Source, UnderWay {
     if (!head && whole.length > MAX_HEAD) {
       throw new AmqpError(Condition.messageSize, `the head of a message is longer than ${MAX_HEAD} octets`);
     }
-    if (head?.annotations && !this.#peer.isRouter) {
-      throw new AmqpError(Condition.notAllowed, 'router annotations in a message from a client');
-    }
+    if (head) checkHead(head, this.#peer);
   }
 
   #route(head: MessageHead, whole: Chunk): void {

@@ -5,10 +5,12 @@ import type { Receiver, Sender } from '../amqp/link.ts';
 import { type Attach, type Open, terminus } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
+import { log } from '../log.ts';
 import { addressKey } from './addresses.ts';
 import { SHARED_SESSION_WINDOW } from './connections.ts';
 import type { Way } from './forwarding.ts';
 import type { Guard } from './guard.ts';
+import { checkAddress } from './head-check.ts';
 import { InboundLink } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
 import type { Router } from './router.ts';
@@ -16,6 +18,9 @@ import { StreamingLinks } from './streaming-links.ts';
 
 /** The capability of taking streams on links of their own. */
 const STREAMING_LINKS = 'qd.streaming-links';
+
+/** Kinds of offences that are told of one connection. */
+const MAX_OFFENCES = 16;
 
 /** What a connection is for, in the words of skupper-router; `inter-router-data` stands beside an `inter-router` one. */
 export type PeerRole = 'normal' | 'edge' | 'inter-router' | 'inter-router-data';
@@ -31,10 +36,28 @@ export abstract class Peer implements ConnectionHandler {
   streams: StreamingLinks | null = null;
   /** What stands between the peer and the network, when it is a fleet's device. */
   readonly guard: Guard | null = null;
+  /** Hears of each kind of thing, once, that the peer sent and may not send. */
+  onOffence: (error: AmqpError) => void = ({ message }) => {
+    log.warn('router', `a peer sends what it may not: ${message}`, { peer: this.#id, role: this.role });
+  };
+  readonly #offences = new Set<string>();
   #connection: Connection | null = null;
+  #id = '';
 
   constructor(router: Router) {
     this.router = router;
+  }
+
+  /** Whether an interior router is at the other end. */
+  get isInterior(): boolean {
+    return this.isRouter && (this.role !== 'edge' || this.router.isEdge);
+  }
+
+  /** The peer has sent what it may not send, and was told so. */
+  offend(error: AmqpError): void {
+    if (this.#offences.has(error.message) || this.#offences.size >= MAX_OFFENCES) return;
+    this.#offences.add(error.message);
+    this.onOffence(error);
   }
 
   /**
@@ -67,6 +90,7 @@ export abstract class Peer implements ConnectionHandler {
   }
 
   onOpen(open: Open): void {
+    this.#id = open.containerId;
     if (
       this.isRouter &&
       (open.offeredCapabilities?.includes(STREAMING_LINKS) || open.desiredCapabilities?.includes(STREAMING_LINKS))
@@ -82,6 +106,12 @@ export abstract class Peer implements ConnectionHandler {
   protected abstract onOpened(open: Open): void;
 
   onAttach(session: Session, attach: Attach): void {
+    try {
+      for (const end of [attach.source, attach.target]) if (end?.address) checkAddress(end.address, this);
+    } catch (error) {
+      if (error instanceof AmqpError) this.offend(error);
+      throw error;
+    }
     if (attach.target?.coordinator) {
       session.refuse(attach, new AmqpError(Condition.notImplemented, 'transactions are not supported'));
     } else if (attach.role) {

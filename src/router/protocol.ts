@@ -7,6 +7,9 @@ import type { ThreadFacts } from '../health/thread.ts';
 import type { LogRecord } from '../log.ts';
 import type { FlowRecord } from './records/encoding.ts';
 
+/** Characters of an address, and so of a routing key. */
+export const MAX_ADDRESS = 2_048;
+
 /** PEM texts. An access needs all three; a link may leave out certificate and key when the peer asks for none. */
 export interface TlsMaterial {
   ca: string;

@@ -3,6 +3,7 @@
  * A field that does not act here is refused by name rather than kept in silence.
  */
 import { isIP } from 'node:net';
+import { MAX_ADDRESS } from '../router/protocol.ts';
 import type { Json, JsonObject } from '../store/documents.ts';
 import { parseDuration, parseSpan } from './duration.ts';
 import type { Kind } from './resources.ts';
@@ -98,6 +99,9 @@ const linkAccess: Check<string> = (value) => {
 
 const mostRoutingKeys = 256;
 
+const isRoutingKey: Check<string> = (key) =>
+  key.length > MAX_ADDRESS ? `must have at most ${MAX_ADDRESS} characters, not ${key.length}` : undefined;
+
 const countOfKeys = (count: number): string | undefined => {
   if (count === 0) return 'must not be empty';
   return count > mostRoutingKeys ? `must have at most ${mostRoutingKeys} routing keys, not ${count}` : undefined;
@@ -112,7 +116,8 @@ const routingKeyList: Check<Json[]> = (keys) => {
 const weights: Check<Record<string, number>> = (keys) => {
   if (Object.hasOwn(keys, '')) return 'a routing key must not be empty';
   const light = Object.entries(keys).find(([, weight]) => weight <= 0);
-  return light ? `the weight of "${light[0]}" must be positive` : countOfKeys(Object.keys(keys).length);
+  if (light) return `the weight of "${light[0]}" must be positive`;
+  return Object.keys(keys).map(isRoutingKey).find(Boolean) ?? countOfKeys(Object.keys(keys).length);
 };
 
 /** What a DeviceGroup or a Device may give to a device. */
@@ -125,6 +130,7 @@ const publicKeyOctets = 44;
 const text: Field = { type: 'string' };
 const settings: Field = { type: 'map', check: noSetting };
 const requiredText: Field = { type: 'string', required: true };
+const routingKey: Field = { ...requiredText, check: isRoutingKey };
 const requiredHost: Field = { type: 'string', required: true, check: isHost };
 const port: Field = { type: 'integer', required: true, check: between(1, 65535) };
 // Accepted: it only tells what flow records are to show.
@@ -206,7 +212,7 @@ export const kinds: Record<Kind, KindDefinition> = {
     names: ['listener', 'listeners', 'lnr'],
     body: 'spec',
     fields: {
-      routingKey: requiredText,
+      routingKey,
       host: requiredHost,
       port,
       type: tcpOnly,
@@ -231,7 +237,12 @@ export const kinds: Record<Kind, KindDefinition> = {
           priority: {
             type: 'object',
             fields: {
-              routingKeys: { type: 'list', required: true, items: text, check: routingKeyList },
+              routingKeys: {
+                type: 'list',
+                required: true,
+                items: { ...text, check: isRoutingKey },
+                check: routingKeyList,
+              },
             },
           },
           weighted: {
@@ -254,7 +265,7 @@ export const kinds: Record<Kind, KindDefinition> = {
     names: ['connector', 'connectors', 'cnr'],
     body: 'spec',
     fields: {
-      routingKey: requiredText,
+      routingKey,
       host: { ...requiredHost, unless: 'selector' },
       port,
       type: tcpOnly,

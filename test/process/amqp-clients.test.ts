@@ -2,16 +2,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Connection } from '../../src/amqp/connection.ts';
 import type { IncomingDelivery } from '../../src/amqp/delivery.ts';
 import { RELEASED, terminus } from '../../src/amqp/performatives.ts';
-import { SaslClient } from '../../src/amqp/sasl.ts';
 import type { Chunk } from '../../src/net/chunk.ts';
-import { dial } from '../../src/net/dial.ts';
-import { connectionOptions, Recorder } from '../amqp/loopback.ts';
 import { AmqpClient, closeClients, type Outcome, type Receiver, type Sender } from '../support/amqp.ts';
 import { eventually, sleep } from '../support/eventually.ts';
 import { connector, edge, hub, listener, newNetwork, normalAccess } from '../support/network.ts';
+import { RawClient } from '../support/raw-client.ts';
 import { type Shown, Skiff } from '../support/skiff.ts';
 import { closeSockets, connect, freePort, greeter, read, readToEnd } from '../support/tcp.ts';
 
@@ -338,25 +335,9 @@ test('clients are shown where they connect, and what they may not do is refused 
 /** A consumer that gives back every stream it is offered, before an octet of it. */
 async function refusing(port: number, address: string): Promise<{ offered(): number; close(): void }> {
   let offered = 0;
-  const events = new Recorder();
-  await new Promise<void>((resolve, reject) => {
-    dial(
-      { host: '127.0.0.1', port, context: null, timeout: 10_000 },
-      (socket) => {
-        const options = connectionOptions({
-          containerId: 'refusing',
-          hostname: '127.0.0.1',
-          sasl: new SaslClient('ANONYMOUS'),
-        });
-        events.connection = new Connection(socket, options, events);
-        resolve();
-      },
-      reject,
-    );
-  });
-  await eventually('it is open', () => events.opened);
+  const client = await RawClient.connect(port, 'refusing');
   let attached = false;
-  const receiver = events.connection.openSession().openReceiver(
+  const receiver = client.session.openReceiver(
     { name: 'refusing', source: terminus(address), target: terminus() },
     {
       onAttached: () => {
@@ -374,7 +355,7 @@ async function refusing(port: number, address: string): Promise<{ offered(): num
   );
   receiver.setCapacity(10);
   await eventually('it is attached', () => attached);
-  return { offered: () => offered, close: () => events.connection.destroy() };
+  return { offered: () => offered, close: () => client.close() };
 }
 
 test('a stream that one consumer gives back goes to the next', async () => {

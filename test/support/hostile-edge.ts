@@ -36,6 +36,9 @@ export interface Said {
   replyTo?: string;
   correlationId?: string;
   subject?: string;
+  /** Where it claims to have been. */
+  ingress?: string;
+  trace?: string[];
   applicationProperties?: Map<string, string>;
   /** The link it goes by; an anonymous one if not said. */
   by?: Asked;
@@ -136,8 +139,9 @@ export class HostileEdge {
   /** Begins a stream, or sends a message that is `whole`. */
   stream({ override = '', by = this.#anonymous, ...said }: Said, body: string, whole = false) {
     const { applicationProperties = null, to = null, replyTo = null, correlationId = null, subject = null } = said;
+    const { ingress = null, trace = [] } = said;
     const flags = whole ? 0 : 7;
-    const annotations = { flags, toOverride: override || null, ingress: null, trace: [], mesh: 'hostile' };
+    const annotations = { flags, toOverride: override || null, ingress, trace, mesh: 'hostile' };
     const contentType = whole ? null : 'application/octet-stream';
     const fields = { to, replyTo, correlationId, subject, contentType, applicationProperties };
     const message = whole ? writeMessage(fields, body) : writeStreamHead(fields);
