@@ -71,8 +71,6 @@ export interface NodeFacts {
   instance: number | null;
   /** Without this router itself, as skupper-router shows it. */
   validOrigins: string[];
-  /** When this router last saw the topology change, by the clock of the engine. */
-  lastTopologyChange: number;
 }
 
 export interface MeshEngineOptions {
@@ -119,8 +117,8 @@ export class MeshEngine {
   #topology: Topology;
   /** Addresses of all other routers together. */
   #addressCount = 0;
-  /** When the topology last changed. */
-  #changedAt: number;
+  /** When the topology last changed, by the clock given. */
+  lastTopologyChange = Number.NEGATIVE_INFINITY;
   #advertisedAt = Number.NEGATIVE_INFINITY;
   #lookAt = 0;
   readonly #settling = new Pace(10, 1_000);
@@ -132,7 +130,6 @@ export class MeshEngine {
     this.#now = now;
     this.#hooks = hooks;
     this.#startedAt = now();
-    this.#changedAt = this.#startedAt;
     this.#addresses = new OwnAddresses(id);
     this.#problems = new Problems((problem) => hooks.onProblem(problem));
     this.#topology = new Topology(id, new Map([[id, this.#peers]]), () => true);
@@ -214,7 +211,6 @@ export class MeshEngine {
 
   /** This router, and all others that can be reached. */
   facts(): NodeFacts[] {
-    const lastTopologyChange = this.#changedAt;
     const nodes: NodeFacts[] = [
       {
         id: this.id,
@@ -224,7 +220,6 @@ export class MeshEngine {
         linkState: [...this.#peers.keys()],
         instance: this.#instance,
         validOrigins: [],
-        lastTopologyChange,
       },
     ];
     for (const { id, instance, facts, peers } of this.#routers.values()) {
@@ -232,7 +227,7 @@ export class MeshEngine {
       const { neighbour: nextHop, nextHop: link, cost } = facts;
       const linkState = [...(peers?.keys() ?? [])];
       const validOrigins = [...facts.origins].filter((origin) => origin !== this.id);
-      nodes.push({ id, nextHop, link, cost, linkState, instance, validOrigins, lastTopologyChange });
+      nodes.push({ id, nextHop, link, cost, linkState, instance, validOrigins });
     }
     return nodes;
   }
@@ -393,7 +388,7 @@ export class MeshEngine {
   }
 
   #unsettled(now: number): boolean {
-    return now - this.#changedAt < UNSETTLED_TIME;
+    return now - this.lastTopologyChange < UNSETTLED_TIME;
   }
 
   #greet(link: ControlLink): void {
@@ -429,7 +424,7 @@ export class MeshEngine {
 
   /** Takes account of all that has changed in the topology. */
   #settle(now: number): void {
-    this.#changedAt = now;
+    this.lastTopologyChange = now;
     if (this.#linksChanged) {
       this.#linksChanged = false;
       this.#peers = new Map([...this.#neighbours.best].map(([id, link]) => [id, link.cost]));
@@ -489,7 +484,7 @@ export class MeshEngine {
   /** What is due now and then: advertisements, requests for what is missing, and forgetting what is old. */
   #look(now: number): void {
     this.#lookAt = now + REPEAT_INTERVAL;
-    const inFlux = now - this.#changedAt <= FLUX_TIME;
+    const inFlux = now - this.lastTopologyChange <= FLUX_TIME;
     const forSize = Math.max(ADVERTISE_INTERVAL_IN_FLUX, this.#routers.size * ADVERTISE_INTERVAL_A_ROUTER);
     const interval = inFlux ? Math.min(forSize, ADVERTISE_INTERVAL) : ADVERTISE_INTERVAL;
     if (now - this.#advertisedAt >= interval && this.#neighbours.best.size > 0) {

@@ -55,13 +55,9 @@ export class Mesh {
     clearInterval(this.#timer);
   }
 
-  /** What is known of every router of the network; the last change of the topology in seconds since 1970. */
+  /** What is known of every router of the network. */
   facts(): NodeFacts[] {
-    const age = (at: number): number => performance.now() - at;
-    return this.#engine.facts().map((node) => ({
-      ...node,
-      lastTopologyChange: (this.#router.now() - age(node.lastTopologyChange)) / 1_000,
-    }));
+    return this.#engine.facts();
   }
 
   /** When the topology last changed, in seconds since 1970; 0: never. */
