@@ -73,7 +73,8 @@ export class Mesh {
 
   linkUp(trunk: Trunk): void {
     this.#trunks.set(trunk.link, trunk);
-    const skiff = trunk.control.connection.remote?.properties?.get('product') === 'skiff';
+    const { remote } = trunk.control.connection;
+    const skiff = remote?.properties?.get('product') === 'skiff';
     this.#engine.linkUp(trunk.link, trunk.cost, { peer: trunk.neighbour, skiff });
   }
 
@@ -84,27 +85,9 @@ export class Mesh {
 
   /** A message has come by a control link: for this router, for all of them, or on its way to another. */
   receive(trunk: Trunk, octets: Buffer): void {
-    const from = trunk.link;
+    if (!this.#engine.admits(trunk.link, octets.length)) return;
     try {
-      const head = readHead(octets, 0, octets.length, true);
-      const address = stripScheme(head?.annotations?.toOverride ?? head?.to ?? '');
-      const trace = head?.annotations?.trace ?? [];
-      if (!head || trace.includes(`0/${this.#router.id}`)) return;
-      const bare = octets.subarray(head.bareStart);
-      const recipient = address === HELLO ? this.#router.id : ROUTING.exec(address)?.[1];
-      if (recipient === this.#router.id || recipient === 'all') {
-        if (!this.#engine.admits(from, octets.length)) return;
-        const message = readRouting(bare);
-        if (recipient !== 'all') {
-          this.#engine.receive(from, message, trace);
-        } else {
-          const links = this.#engine.receiveFlooded(from, message, trace);
-          this.#relay(bare, head.annotations?.ingress ?? null, trace, links);
-        }
-      } else if (recipient !== undefined) {
-        const next = this.#remotes.get(recipient)?.trunk;
-        if (next && next !== trunk) this.#relay(bare, head.annotations?.ingress ?? null, trace, [next.link]);
-      }
+      this.#take(trunk, octets);
     } catch (error) {
       if (!(error instanceof AmqpError)) throw error;
       trunk.control.connection.close(error);
@@ -123,6 +106,23 @@ export class Mesh {
     } else {
       this.#served.delete(key);
       this.#engine.unserve(key);
+    }
+  }
+
+  #take({ link }: Trunk, octets: Buffer): void {
+    const head = readHead(octets, 0, octets.length, true);
+    const { toOverride = null, ingress = null, trace = [] } = head?.annotations ?? {};
+    if (!head || trace.includes(`0/${this.#router.id}`)) return;
+    const address = stripScheme(toOverride ?? head.to ?? '');
+    const bare = octets.subarray(head.bareStart);
+    const recipient = address === HELLO ? this.#router.id : ROUTING.exec(address)?.[1];
+    if (recipient === this.#router.id) {
+      this.#engine.receive(link, readRouting(bare), trace);
+    } else if (recipient === 'all') {
+      this.#relay(bare, ingress, trace, this.#engine.receiveFlooded(link, readRouting(bare), trace));
+    } else if (recipient !== undefined) {
+      const next = this.#remotes.get(recipient)?.trunk.link;
+      if (next !== undefined && next !== link) this.#relay(bare, ingress, trace, [next]);
     }
   }
 
