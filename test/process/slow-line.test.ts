@@ -26,7 +26,7 @@ test('7 % loss, 2 s of delay and an outage: the link stays up and every stream i
   const line = await slowLine(network.edgePort, { delay, loss });
   const hubSite = await Skiff.run({ documents: hub(network) });
   const [site, secret] = edge(network, 'store') as [object, object];
-  const { spec } = link(network, line.port) as { spec: object };
+  const { spec } = link(network, line.relay.port) as { spec: object };
   const [server, port] = [await echo(), await freePort()];
   await hubSite.apply(connector('far', server.port));
   const store = await Skiff.run({
@@ -52,7 +52,7 @@ test('7 % loss, 2 s of delay and an outage: the link stays up and every stream i
     assert.ok((await readSlowly(socket, octets)).equals(sent), `stream ${number}`);
   });
   await Promise.all(streams);
-  line.interrupt(outage);
+  line.relay.interrupt(outage);
   kept.write('after');
   await sleep(outage);
   assert.is((await readSlowly(kept, 5)).toString(), 'after');
@@ -62,7 +62,7 @@ test('7 % loss, 2 s of delay and an outage: the link stays up and every stream i
   const { roundTripMs } = status.facts as { roundTripMs: number };
   assert.ok(roundTripMs >= 2 * delay, `a round trip of ${roundTripMs} ms`);
   assert.ok(line.stalls > 0, 'something was lost on the way');
-  assert.is(line.connections.length, 1);
+  assert.is(line.relay.count, 1);
 });
 
 /** As `read`, with all the patience that such a line needs. */
