@@ -42,8 +42,8 @@ export class LinkFacts {
     this.#connection = connection;
     this.#carrying.add(connection);
     this.#connections++;
-    this.#measure(connection);
-    this.#timer = setInterval(() => this.#measure(connection), MEASURE_EVERY);
+    this.measure();
+    this.#timer = setInterval(() => this.measure(), MEASURE_EVERY);
   }
 
   /** The connection stands no more, or another takes over from it. */
@@ -88,9 +88,10 @@ export class LinkFacts {
    * Begins a session and ends it: every peer answers a begin at once, while a flow that asks for an echo gets none from
    * skupper-router.
    */
-  #measure(connection: Connection): void {
+  measure(): void {
+    const connection = this.#connection;
     // A line that is longer than the interval is measured once at a time.
-    if (connection.closing || this.#measuring === connection) return;
+    if (!connection || connection.closing || this.#measuring === connection) return;
     const begun = performance.now();
     this.#measuring = connection;
     try {

@@ -160,6 +160,16 @@ export class Link {
     return this.#connection ? [this.#connection, ...leaving] : leaving;
   }
 
+  /** As last measured. */
+  get roundTripMs(): number | null {
+    return this.#facts.now.roundTripMs;
+  }
+
+  /** Has the other end say something, if it is there. */
+  askForSign(): void {
+    this.#facts.measure();
+  }
+
   get traffic() {
     const { octetsIn, octetsOut } = this.#facts.now;
     return { connections: this.connections.length, octetsIn, octetsOut };

@@ -84,7 +84,7 @@ export class Router {
   /** What an edge does not know goes up, unless it came from there or is meant for this very router. */
   #viaUplink(address: Address | undefined, arrival: Arrival, source: Source): Sink | null {
     const uplink = this.uplink;
-    if (!uplink || uplink.via === arrival.via) return null;
+    if (!uplink?.mayTake?.(arrival)) return null;
     if ((address?.key ?? addressKey(arrival.address, this.id)).startsWith('L')) return null;
     return uplink.deliver(arrival, source);
   }

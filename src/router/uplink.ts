@@ -15,6 +15,7 @@ import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Address, Refusals } from './addresses.ts';
 import { ADDRESS_TRACKING, EDGE_DOWNLINK, MESH_DISCOVERY } from './edge-peer.ts';
+import type { Arrival } from './forwarding.ts';
 import { InboundLink, LINK_CAPACITY } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
 import { Peer } from './peer.ts';
@@ -27,9 +28,19 @@ const TRACKING_CREDIT = 32;
 /** How often what the hub refused is asked for again, in milliseconds, with jitter; a hub of ours says when it is time. */
 const ASK_AGAIN_EVERY = 60_000;
 
+/** How often it is looked whether anything is still under way, in milliseconds. */
+const DRAIN_EVERY = 500;
+
 export interface UplinkHooks {
   onOpened(uplink: Uplink, open: Open): void;
   onGone(uplink: Uplink, error: SkiffError | null): void;
+}
+
+/** What is beyond the uplink. While one takes over from another, what came down by one does not go up by the other. */
+class UpwardConsumer extends LinkConsumer {
+  mayTake({ via }: Arrival): boolean {
+    return !(via instanceof Uplink);
+  }
 }
 
 /** A proxy for one address on the uplink: our receiver for it, our sender to it. */
@@ -53,8 +64,12 @@ export class Uplink extends Peer {
   #anonymous: LinkConsumer | null = null;
   #active = false;
   #hasFeed = false;
+  /** The container-id of the hub's router. */
+  #hub = '';
   #feed: FeedReader | null = null;
   #asking: NodeJS.Timeout | null = null;
+  /** The ways to end what is left of a time when this was the active one. */
+  readonly #draining = new Set<() => void>();
 
   constructor(router: Router, hooks: UplinkHooks) {
     super(router);
@@ -66,18 +81,24 @@ export class Uplink extends Peer {
   }
 
   protected override onOpened(open: Open): void {
+    this.#hub = open.containerId;
     this.#hasFeed = open.properties?.has(FEED_PROPERTY) ?? false;
     this.#hooks.onOpened(this, open);
   }
 
   override onClosed(error: SkiffError | null): void {
     this.deactivate();
+    for (const end of [...this.#draining]) end();
     this.#hooks.onGone(this, error);
   }
 
   /** Makes this the way up: attaches everything an active uplink carries. */
   activate(): void {
-    if (this.#active) return;
+    if (this.#active) {
+      // Another one was to take over, and is gone again, or worse.
+      this.router.uplink = this.#anonymous;
+      return;
+    }
     this.#active = true;
     const control = this.#openSession();
     const data = this.#openSession();
@@ -92,8 +113,10 @@ export class Uplink extends Peer {
     this.#openTracking(control);
     if (this.#hasFeed) this.#openFeed(control);
     else this.router.records.collect();
-    this.#anonymous = new LinkConsumer(this, anonymous);
+    this.#anonymous = new UpwardConsumer(this, anonymous);
     this.router.uplink = this.#anonymous;
+    // What is for the hub's own parts, such as a reply, takes the straight way, whichever uplink all else goes by.
+    this.router.addresses.addConsumer(`R${this.#hub}`, this.#anonymous);
     for (const address of [...this.router.addresses.all()]) this.onAddressChange(address);
   }
 
@@ -108,13 +131,35 @@ export class Uplink extends Peer {
     for (const [key, proxy] of this.#proxies) {
       if (proxy.consumer) addresses.removeConsumer(key, proxy.consumer);
       proxy.consumer = null;
+      proxy.receiver?.detach();
+      proxy.sender?.detach();
       for (const what of ['offer', 'use'] as const) addresses.setRefusal(key, what, null);
     }
     this.#proxies.clear();
     this.#feed?.close();
     this.#feed = null;
     this.#control?.end();
-    this.#data?.end();
+    this.#control = null;
+    this.#drain(this.#data as Session, this.#anonymous as LinkConsumer);
+    this.#data = null;
+    this.#anonymous = null;
+  }
+
+  /**
+   * A stream that came by this uplink is answered by it, and the answer to one that went up comes by it, even when that
+   * begins now: both ways stay until nothing is under way.
+   */
+  #drain(data: Session, anonymous: LinkConsumer): void {
+    const end = (): void => {
+      this.#draining.delete(end);
+      clearInterval(timer);
+      this.router.addresses.removeConsumer(`R${this.#hub}`, anonymous);
+      data.end();
+    };
+    const timer = setInterval(() => {
+      if (this.connection.deliveryCount === 0) end();
+    }, DRAIN_EVERY);
+    this.#draining.add(end);
   }
 
   /** Keeps the proxies of an address as its local consumers and producers ask. */
@@ -149,7 +194,7 @@ export class Uplink extends Peer {
   #openSession(): Session {
     const session = this.connection.openSession();
     session.onEnded = (error) => {
-      if (this.#active)
+      if (session === this.#control || session === this.#data)
         this.connection.close(
           new AmqpError(
             Condition.internalError,
@@ -206,7 +251,7 @@ export class Uplink extends Peer {
   #setReachable(key: string, proxy: Proxy, reachable: boolean): void {
     proxy.reachable = reachable;
     if (reachable && !proxy.consumer && proxy.sender) {
-      proxy.consumer = new LinkConsumer(this, proxy.sender);
+      proxy.consumer = new UpwardConsumer(this, proxy.sender);
       this.router.addresses.addConsumer(key, proxy.consumer);
     } else if (!reachable && proxy.consumer) {
       const consumer = proxy.consumer;

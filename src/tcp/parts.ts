@@ -21,6 +21,7 @@ import type {
   Traffic,
 } from '../router/protocol.ts';
 import { Router } from '../router/router.ts';
+import { Uplinks } from '../router/uplinks.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
 
@@ -38,6 +39,7 @@ export class Parts {
   /** Of an interior router. */
   readonly #mesh: Mesh | null;
   readonly #parts = new Map<string, Part>();
+  readonly #uplinks = new Uplinks(() => this.#links());
   /** Taken away, with streams that go on to their end. */
   readonly #leaving = new Set<Part>();
   readonly #report: (states: PartState[]) => void;
@@ -129,6 +131,7 @@ export class Parts {
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();
     this.#mesh?.close();
+    this.#uplinks.close();
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
     for (const connection of connections) connection.destroy();
@@ -151,7 +154,7 @@ export class Parts {
         return access.open();
       }
       case 'link': {
-        const hooks = { report, onUplinkChange: () => this.#electUplink() };
+        const hooks = { report, onUplinkChange: () => this.#uplinks.elect() };
         const link = new Link(config, this.#router, this.#mesh, hooks);
         this.#parts.set(key, link);
         link.start();
@@ -189,16 +192,6 @@ export class Parts {
 
   #links(): Link[] {
     return [...this.#parts.values()].filter((part) => part instanceof Link);
-  }
-
-  /** One uplink is active, the cheapest that is connected; the others stand by (an edge uses one at a time). */
-  #electUplink(): void {
-    const links = this.#links().filter((link) => link.uplink !== null);
-    let best: Link | null = null;
-    for (const link of links) if (!best || link.config.cost < best.config.cost) best = link;
-    for (const link of links) if (link !== best) link.uplink?.deactivate();
-    best?.uplink?.activate();
-    for (const link of links) link.showActive();
   }
 
   #note(key: string, state: PartState): void {
