@@ -109,6 +109,12 @@ export class VirtualMesh {
     for (const line of lines) this.restore(line);
   }
 
+  /** Does something with a router's engine. */
+  act(id: string, action: (engine: MeshEngine) => void): void {
+    const router = this.get(id);
+    this.#do(router, () => action(router.engine));
+  }
+
   /** Makes time pass, with all that happens in it. */
   run(milliseconds: number): void {
     const end = this.now + milliseconds;
@@ -127,7 +133,7 @@ export class VirtualMesh {
     else this.#calendar.set(time, [event]);
   }
 
-  /** Does something with a router's engine, and sees to its next tick. */
+  /** The engine may want another tick than before. */
   #do(router: VirtualRouter, action: () => void): void {
     action();
     this.#schedule(router);
