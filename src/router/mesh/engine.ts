@@ -443,7 +443,7 @@ export class MeshEngine {
     const gone = new Set<string>();
     for (const router of this.#routers.values()) if (router.facts) gone.add(router.id);
     const come: KnownRouter[] = [];
-    for (const { id, cost, neighbour } of this.#topology.paths()) {
+    for (const { id, cost, neighbour } of this.#topology.paths) {
       const router = this.#routers.get(id) as KnownRouter;
       const nextHop = (this.#neighbours.best.get(neighbour) as ControlLink).id;
       const instance = router.instance ?? 0;
@@ -470,7 +470,7 @@ export class MeshEngine {
 
   #originsOf(destination: string): Origins {
     const has = (origin: string): boolean => this.#topology.leadsOverUs(origin, destination);
-    return { has, [Symbol.iterator]: () => this.#topology.ids().filter(has)[Symbol.iterator]() };
+    return { has, [Symbol.iterator]: () => this.#topology.ids.filter(has)[Symbol.iterator]() };
   }
 
   #announce(): void {

@@ -7,25 +7,30 @@
 /** The neighbours of a router with their costs; null: nothing is known of it but that others name it. */
 export type Peers = ReadonlyMap<string, number> | null;
 
-/** The shortest paths from one router to all others, by their indexes in the topology. */
-export interface Tree {
-  /** Reachable routers in the order in which they were settled, the root first. */
-  order: number[];
-  /** The router before on the path; -1 for the root and what cannot be reached. */
-  parent: Int32Array;
-  cost: Float64Array;
-  /** Whether the path to a router leads over this router. */
+/** What of the paths from one router to all others concerns this router. */
+interface Tree {
+  /** Per router: whether the path there leads over this router, or begins here. */
   overUs: Uint8Array;
-  /** This router's neighbours to which the path goes on from here. */
+  /** This router's neighbours to which paths go on from here. */
   children: string[];
 }
 
-/** Trees kept of other roots than this router. */
-const MAX_TREES = 2_048;
+export interface Path {
+  id: string;
+  cost: number;
+  /** The neighbour on the way. */
+  neighbour: string;
+}
+
+/** Trees kept. */
+const MAX_TREES = 10_000;
+const NOT_OVER_US: Tree = { overUs: new Uint8Array(0), children: [] };
 
 export class Topology {
+  /** The paths from this router to all that can be reached. */
+  readonly paths: readonly Path[];
+  readonly ids: readonly string[];
   readonly #self: number;
-  readonly #ids: string[];
   readonly #index = new Map<string, number>();
   /** Per router: the routers it leads to, and the cost to each, in turn. */
   readonly #edges: number[][];
@@ -33,10 +38,10 @@ export class Topology {
 
   /** `isConfirmed`: whether a neighbour of this router has already said that it has a link to this router. */
   constructor(self: string, routers: ReadonlyMap<string, Peers>, isConfirmed: (neighbour: string) => boolean) {
-    this.#ids = [...routers.keys()].sort(byCodePoint);
-    for (const [index, id] of this.#ids.entries()) this.#index.set(id, index);
+    this.ids = [...routers.keys()].sort(byCodePoint);
+    for (const [index, id] of this.ids.entries()) this.#index.set(id, index);
     this.#self = this.#index.get(self) as number;
-    this.#edges = this.#ids.map((id) => {
+    this.#edges = this.ids.map((id) => {
       const edges: number[] = [];
       for (const [peer, cost] of routers.get(id) ?? []) {
         const index = this.#index.get(peer);
@@ -47,27 +52,13 @@ export class Topology {
       }
       return edges;
     });
-  }
-
-  /** Cost and neighbour on the way of every other router that can be reached from this one. */
-  *paths(): IterableIterator<{ id: string; cost: number; neighbour: string }> {
-    const { order, parent, cost } = this.#treeOf(this.#self);
-    const first = new Int32Array(this.#ids.length);
-    for (const router of order) {
-      if (router === this.#self) continue;
-      const before = parent[router] as number;
-      const neighbour = before === this.#self ? router : (first[before] as number);
-      first[router] = neighbour;
-      yield { id: this.#id(router), cost: cost[router] as number, neighbour: this.#id(neighbour) };
-    }
+    this.paths = this.#ownPaths();
   }
 
   /** Whether the path from one router to another leads over this one, or begins here. */
   leadsOverUs(origin: string, destination: string): boolean {
     const [from, to] = [this.#index.get(origin), this.#index.get(destination)];
-    if (from === undefined || to === undefined) return false;
-    const tree = this.#treeOf(from);
-    return from === this.#self ? tree.parent[to] !== -1 : tree.overUs[to] === 1;
+    return from !== undefined && to !== undefined && this.#treeOf(from).overUs[to] === 1;
   }
 
   /** The neighbours to which this router passes on what comes from `origin` and is for everybody. */
@@ -76,8 +67,15 @@ export class Topology {
     return from === undefined ? [] : this.#treeOf(from).children;
   }
 
-  ids(): readonly string[] {
-    return this.#ids;
+  #ownPaths(): Path[] {
+    const { order, parent, cost } = shortestPaths(this.#edges, this.#self);
+    const first = new Int32Array(this.ids.length);
+    return order.slice(1).map((router) => {
+      const before = parent[router] as number;
+      const neighbour = before === this.#self ? router : (first[before] as number);
+      first[router] = neighbour;
+      return { id: this.#id(router), cost: cost[router] as number, neighbour: this.#id(neighbour) };
+    });
   }
 
   #treeOf(root: number): Tree {
@@ -90,41 +88,48 @@ export class Topology {
     return tree;
   }
 
-  /** Dijkstra's algorithm. */
   #compute(root: number): Tree {
-    const count = this.#ids.length;
-    const cost = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
-    const parent = new Int32Array(count).fill(-1);
-    const overUs = new Uint8Array(count);
-    const settled = new Uint8Array(count);
-    const order: number[] = [];
+    const { order, parent } = shortestPaths(this.#edges, root);
+    const overUs = new Uint8Array(this.ids.length);
     const children: string[] = [];
-    const queue = new Queue(count);
-    cost[root] = 0;
-    queue.add(0, root);
-    for (let router = queue.next(); router !== -1; router = queue.next()) {
-      if (settled[router]) continue;
-      settled[router] = 1;
-      order.push(router);
+    for (const router of order.slice(1)) {
       const before = parent[router] as number;
       if (before === this.#self) children.push(this.#id(router));
-      if (before !== -1 && (before === this.#self || overUs[before])) overUs[router] = 1;
-      const edges = this.#edges[router] as number[];
-      for (let edge = 0; edge < edges.length; edge += 2) {
-        const next = edges[edge] as number;
-        const sum = (cost[router] as number) + (edges[edge + 1] as number);
-        if (settled[next] || sum >= (cost[next] as number)) continue;
-        cost[next] = sum;
-        parent[next] = router;
-        queue.add(sum, next);
-      }
+      if (before === this.#self || overUs[before]) overUs[router] = 1;
     }
-    return { order, parent, cost, overUs, children };
+    return children.length > 0 ? { overUs, children } : NOT_OVER_US;
   }
 
   #id(index: number): string {
-    return this.#ids[index] as string;
+    return this.ids[index] as string;
   }
+}
+
+/** Dijkstra's algorithm: who can be reached, in the order of being settled, over whom, and at what cost. */
+function shortestPaths(edges: number[][], root: number): { order: number[]; parent: Int32Array; cost: Float64Array } {
+  const count = edges.length;
+  const cost = new Float64Array(count).fill(Number.POSITIVE_INFINITY);
+  const parent = new Int32Array(count);
+  const settled = new Uint8Array(count);
+  const order: number[] = [];
+  const queue = new Queue(count);
+  cost[root] = 0;
+  queue.add(0, root);
+  for (let router = queue.next(); router !== -1; router = queue.next()) {
+    if (settled[router]) continue;
+    settled[router] = 1;
+    order.push(router);
+    const onward = edges[router] as number[];
+    for (let edge = 0; edge < onward.length; edge += 2) {
+      const next = onward[edge] as number;
+      const sum = (cost[router] as number) + (onward[edge + 1] as number);
+      if (settled[next] || sum >= (cost[next] as number)) continue;
+      cost[next] = sum;
+      parent[next] = router;
+      queue.add(sum, next);
+    }
+  }
+  return { order, parent, cost };
 }
 
 /** Routers by cost, then by index: a binary heap of single numbers, which hold both. */
