@@ -285,7 +285,8 @@ export class Access {
       peer.connection.refuse(new AmqpError(Condition.notAllowed, refusal.message));
       return;
     }
-    this.#welcome(peer, open, accepted);
+    // A trunk counts as one peer.
+    if (!peer.isData) this.#welcome(peer, open, accepted);
     peer.connection.accept();
     this.#mesh?.accepted.join(peer);
   }
@@ -343,7 +344,7 @@ export class Access {
       });
       if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed')
         this.#refused(error.toFact(), accepted.from, false);
-    } else if (error && error.code !== 'connection-closed') {
+    } else if (error && error.code !== 'connection-closed' && !isPassing(peer, error)) {
       const who = accepted.certificate ? ` (certificate ${accepted.certificate.subject})` : '';
       this.#refused({ ...error.toFact(), message: `${error.message}${who}` }, accepted.from);
     }
@@ -404,6 +405,11 @@ export class Access {
       refusals: this.#refusals.map((refusal) => ({ ...refusal })),
     });
   }
+}
+
+/** Whether a data connection was lost: it is dialled again. */
+function isPassing(peer: Peer, { code }: SkiffError): boolean {
+  return peer instanceof InteriorPeer && peer.isData && code === 'connection-lost';
 }
 
 function property(open: Open, name: string): string | null {

@@ -223,6 +223,7 @@ class Inbound implements Source, UnderWay {
       return;
     }
     guard?.trackIncoming(this, address);
+    this.#peer.onArrival(arrival);
     const sink = this.#peer.router.route(arrival, this);
     if (sink) {
       // The outcome may be known already: then nothing more of it is wanted.

@@ -37,6 +37,11 @@ export class LinkFacts {
     this.#certificateExpires = pem === null ? null : new X509Certificate(pem).validToDate.getTime();
   }
 
+  /** A connection carries something beside the one that stands. */
+  carry(connection: Connection): void {
+    this.#carrying.add(connection);
+  }
+
   /** A connection is open in both directions. */
   begin(connection: Connection): void {
     this.#connection = connection;

@@ -1,7 +1,5 @@
 /** An outgoing link: dials its endpoints in turn, with a back-off, and keeps one connection up. */
-import crypto from 'node:crypto';
 import type net from 'node:net';
-import type tls from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { Connection } from '../amqp/connection.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
@@ -11,10 +9,11 @@ import { type ErrorFact, errorFact, SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { dial } from '../net/dial.ts';
 import { hostPort, isPermanent } from '../net/failure.ts';
-import { describeCertificate, secureContext } from '../net/tls.ts';
-import { connectionOptions, prepare } from './connections.ts';
-import { atMoment, expirationOfPeer, expired } from './expiry.ts';
+import { connectionOptions, type InteriorPurpose, prepare } from './connections.ts';
+import { expired, heedExpiration } from './expiry.ts';
 import { LinkFacts } from './link-facts.ts';
+import { type Identity, identitiesOf } from './link-identities.ts';
+import { DataConnections } from './mesh/data-connections.ts';
 import { InteriorPeer } from './mesh/interior-peer.ts';
 import type { Mesh } from './mesh/mesh.ts';
 import type { LinkConfig, LinkState } from './protocol.ts';
@@ -26,6 +25,10 @@ import { Uplink } from './uplink.ts';
 const BACKOFF_FIRST = 1_000;
 const BACKOFF_LAST = 60_000;
 const DIAL_TIMEOUT = 10_000;
+/** The capability of taking data connections beside one. */
+const TRUNKING = 'qd.connection_trunking';
+/** As long as skupper-router's. */
+const CORRELATOR_LENGTH = 15;
 /** How long the way before stays open beside a new one, for word of what is reachable to come by that. */
 const SETTLE = 1_000;
 /** How often it is looked whether a connection that nothing new goes by is idle. */
@@ -34,11 +37,6 @@ const DRAIN_EVERY = 500;
 const RETRY_NEW = 60_000;
 /** What a hub ends a connection with that it will take again: it stops or restarts, or has too much to do. */
 const PASSING = new Set<string>([Condition.connectionForced, Condition.resourceLimit, Condition.internalError]);
-/**
- * Before the other end's certificate ends, it is looked whether that end has another one by now: this long before, or a
- * tenth of what the certificate had left when the connection was made.
- */
-const LOOK_BEFORE_END = 24 * 60 * 60 * 1_000;
 
 export interface LinkHooks {
   report(state: LinkState): void;
@@ -61,6 +59,8 @@ export class Link {
   #identities: Identity[] = [];
   /** What `#uplink` was connected with. */
   #certificate: string | null = null;
+  /** Of the connections to neighbours, those that carry streams beside them. */
+  readonly #data = new Map<Far, DataConnections>();
   /** Uplinks that another has taken over from, with what they still carry. */
   readonly #leaving = new Set<Far>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -152,12 +152,14 @@ export class Link {
     this.#giveUp?.();
     this.#taking?.();
     this.#facts.end();
+    for (const data of this.#data.values()) data.close(true);
     this.#connection?.close();
   }
 
   get connections(): Connection[] {
-    const leaving = [...this.#leaving].map(({ connection }) => connection);
-    return this.#connection ? [this.#connection, ...leaving] : leaving;
+    const beside = [...this.#data.values()].flatMap(({ connections }) => connections);
+    const others = [...[...this.#leaving].map(({ connection }) => connection), ...beside];
+    return this.#connection ? [this.#connection, ...others] : others;
   }
 
   /** As last measured. */
@@ -242,6 +244,7 @@ export class Link {
     this.#leaving.add(uplink);
     this.#later(SETTLE, () => {
       uplink.deactivate();
+      this.#data.get(uplink)?.close(false);
       const look = (): void => {
         if (!this.#leaving.has(uplink)) return;
         if (uplink.connection.deliveryCount === 0) uplink.connection.close();
@@ -261,7 +264,7 @@ export class Link {
 
   #open(socket: net.Socket, identity: Identity, onRefused?: (error: SkiffError) => void): Far {
     let ended: SkiffError | null = null;
-    const forget = this.#heedExpiration(socket, {
+    const forget = heedExpiration(socket, this.#router.now, {
       soon: () => {
         if (this.#uplink === uplink) this.#takeOver(0, true);
       },
@@ -279,44 +282,78 @@ export class Link {
         }
         // Who refuses us opens and closes in one go: a link is not up before that would have been read.
         setImmediate(() => {
-          if (!uplink.connection.closing) this.#onOpened(uplink, open, identity);
+          if (!uplink.connection.closing) this.#onOpened(uplink, open, { identity, correlator });
         });
       },
       onGone: (_: Far, error: SkiffError | null) => {
         forget();
+        this.#data.get(uplink)?.close(false);
+        this.#forgetData(uplink);
         this.#facts.gone(uplink.connection);
         if (this.#leaving.delete(uplink)) return;
         if (onRefused && this.#uplink !== uplink) onRefused(ended ?? error ?? closedByPeer());
         else this.#onGone(uplink, ended ?? error);
       },
     };
+    const correlator = randomName(CORRELATOR_LENGTH);
     const uplink = this.#mesh ? new InteriorPeer(this.#router, false, hooks) : new Uplink(this.#router, hooks);
-    const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
-    const { idleTimeout, cost } = this.config;
-    const interior = this.#mesh ? { interior: { isData: false, correlator: randomName(15), cost } } : {};
-    const purpose = { hostname: this.#endpoint().host, sasl, ...interior, ...(idleTimeout ? { idleTimeout } : {}) };
-    const options = connectionOptions(this.#router, purpose);
-    const connection = new Connection(prepare(socket), options, uplink);
-    uplink.bindTo(connection);
+    this.#connect(socket, uplink, this.#mesh ? { isData: false, correlator, cost: this.config.cost } : undefined);
     return uplink;
   }
 
-  /** Ends a connection with the other end's certificate; before that, another one may take over. */
-  #heedExpiration(socket: net.Socket, on: { soon(): void; now(error: SkiffError): void }): () => void {
-    const expires = expirationOfPeer(socket);
-    if (expires === null) return () => {};
-    const { now } = this.#router;
-    const lead = Math.min(LOOK_BEFORE_END, (expires - now()) / 10);
-    const forget = [
-      atMoment(expires - lead, on.soon, now),
-      atMoment(expires, () => on.now(expired('the other end')), now),
-    ];
-    return () => {
-      for (const each of forget) each();
-    };
+  #forgetData(far: Far): void {
+    if (this.#data.get(far)?.over) this.#data.delete(far);
   }
 
-  #onOpened(uplink: Far, open: Open, identity: Identity): void {
+  #connect(socket: net.Socket, far: Far, interior?: InteriorPurpose): Connection {
+    const sasl = new SaslClient(this.config.tls?.certificate ? 'EXTERNAL' : 'ANONYMOUS');
+    const { idleTimeout } = this.config;
+    const line = { ...(interior ? { interior } : {}), ...(idleTimeout ? { idleTimeout } : {}) };
+    const options = connectionOptions(this.#router, { hostname: this.#endpoint().host, sasl, ...line });
+    const connection = new Connection(prepare(socket), options, far);
+    far.bindTo(connection);
+    return connection;
+  }
+
+  /** Joins the neighbour to the mesh, with connections beside this one where it knows of such. */
+  #join(
+    mesh: Mesh,
+    peer: InteriorPeer,
+    open: Open,
+    { identity, correlator }: { identity: Identity; correlator: string },
+  ): void {
+    const { name, cost, dataConnections = 0 } = this.config;
+    const endpoint = this.#endpoint();
+    const trunk = mesh.join(peer, open.containerId, cost);
+    peer.attach();
+    if (!open.offeredCapabilities?.includes(TRUNKING)) return;
+    const forgets = new Map<Connection, () => void>();
+    const data = new DataConnections(trunk, dataConnections, {
+      name,
+      dial: (onSocket, onFailed) =>
+        dial(
+          { ...endpoint, ...this.#line(), context: identity.context, ca: identity.ca, now: this.#router.now },
+          onSocket,
+          onFailed,
+        ),
+      open: (socket, each) => {
+        const connection = this.#connect(socket, each, { isData: true, correlator, cost });
+        const end = (error: SkiffError) => connection.close(new AmqpError(Condition.connectionForced, error.message));
+        forgets.set(connection, heedExpiration(socket, this.#router.now, { soon: () => {}, now: end }));
+        this.#facts.carry(connection);
+      },
+      gone: (connection) => {
+        forgets.get(connection)?.();
+        forgets.delete(connection);
+        this.#facts.gone(connection);
+        this.#forgetData(peer);
+      },
+    });
+    this.#data.set(peer, data);
+  }
+
+  #onOpened(uplink: Far, open: Open, by: { identity: Identity; correlator: string }): void {
+    const { identity } = by;
     const read = (name: string): string | null => {
       const value = open.properties?.get(name);
       return typeof value === 'string' ? value : null;
@@ -325,10 +362,7 @@ export class Link {
     this.#taking = null;
     this.#uplink = uplink;
     this.#connection = uplink.connection;
-    if (uplink instanceof InteriorPeer) {
-      this.#mesh?.join(uplink, open.containerId, this.config.cost);
-      uplink.attach();
-    }
+    if (this.#mesh && uplink instanceof InteriorPeer) this.#join(this.#mesh, uplink, open, by);
     this.#certificate = identity.fingerprint;
     if (before) {
       this.#facts.end();
@@ -440,28 +474,6 @@ export class Link {
       certificate: this.#certificate,
     });
   }
-}
-
-/** What a link dials with. */
-interface Identity {
-  context: tls.SecureContext | null;
-  /** PEM: whom to believe. */
-  ca: string;
-  /** SHA-256 of the certificate, and when that ends: epoch, ms. */
-  fingerprint: string | null;
-  expires: number | null;
-}
-
-function identitiesOf({ tls, fallback, name }: LinkConfig): Identity[] {
-  if (!tls) return [{ context: null, ca: '', fingerprint: null, expires: null }];
-  const materials = fallback ? [tls, fallback] : [tls];
-  return materials.map((material) => {
-    const context = secureContext(material, name);
-    if (!material.certificate) return { context, ca: material.ca, fingerprint: null, expires: null };
-    const certificate = new crypto.X509Certificate(material.certificate);
-    const { fingerprint } = describeCertificate(certificate);
-    return { context, ca: material.ca, fingerprint, expires: certificate.validToDate.getTime() };
-  });
 }
 
 /** Of a configuration, what cannot change under a connection. */

@@ -8,7 +8,7 @@ import type { SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
 import { addressKey } from './addresses.ts';
 import { SHARED_SESSION_WINDOW } from './connections.ts';
-import type { Way } from './forwarding.ts';
+import type { Arrival, Way } from './forwarding.ts';
 import type { Guard } from './guard.ts';
 import { checkAddress } from './head-check.ts';
 import { InboundLink } from './inbound.ts';
@@ -209,6 +209,9 @@ export abstract class Peer implements ConnectionHandler {
 
   /** It does so no more. */
   protected onConsumerGone(_consumer: LinkConsumer): void {}
+
+  /** A message of the peer's is about to be routed. */
+  onArrival(_arrival: Arrival): void {}
 
   /** A link by which the peer sends has begun. */
   onInboundBound(_link: InboundLink): void {}

@@ -49,6 +49,8 @@ export interface LinkConfig {
   cost: number;
   /** null: plain TCP and SASL ANONYMOUS (Skupper's Link without tlsCredentials). */
   tls: TlsMaterial | null;
+  /** To another interior router: connections that carry streams beside the first. None if not said. */
+  dataConnections?: number;
   /** An HTTP proxy by which the endpoints are reached. */
   proxy?: { host: string; port: number; username?: string; password?: string };
   /** Milliseconds of silence after which the peer counts as gone, where it is not the usual. */

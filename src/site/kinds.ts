@@ -9,7 +9,7 @@ import { parseDuration, parseSpan } from './duration.ts';
 import type { Kind } from './resources.ts';
 import { type Check, type Field, type Fields, isObject } from './schema.ts';
 import { redacted } from './secret.ts';
-import { connectorSettings, linkSettings } from './settings.ts';
+import { connectorSettings, linkSettings, siteSettings } from './settings.ts';
 
 export interface KindDefinition {
   kind: Kind;
@@ -152,7 +152,7 @@ export const kinds: Record<Kind, KindDefinition> = {
       ha: { type: 'boolean', refused: notYet },
       defaultIssuer: text,
       serviceAccount: { type: 'string', refused: kubernetesOnly },
-      settings,
+      settings: { type: 'map', check: siteSettings },
     },
   },
   RouterAccess: {

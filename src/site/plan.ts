@@ -16,7 +16,7 @@ import { credentialsName } from './derived.ts';
 import { keyOf, type Resource, type ResourceKey } from './resources.ts';
 import { hostOf, portOf } from './rules.ts';
 import { proxyAddress, tlsMaterial } from './secret.ts';
-import { healthCheckOf, idleTimeoutOf, proxySecretOf } from './settings.ts';
+import { dataConnectionsOf, healthCheckOf, idleTimeoutOf, proxySecretOf } from './settings.ts';
 
 /** `kind/name` of a part. */
 export type PartKey = string;
@@ -100,7 +100,7 @@ export function makePlan(
       }
     };
     try {
-      take(partsFrom(resource, identity, keys));
+      take(partsFrom(resource, site, keys));
     } catch (error) {
       if (!(error instanceof Obstacle)) throw error;
       const running = error.fact.code === beingIssued ? partsIn(before, resource) : [];
@@ -115,12 +115,12 @@ function partsIn({ partsOf, parts }: Plan, resource: Resource): PartConfig[] {
   return (partsOf.get(keyOf(resource)) ?? []).flatMap((key) => parts.get(key) ?? []);
 }
 
-function partsFrom(resource: Resource, identity: RouterIdentity, keys: KeyRing): PartConfig[] {
+function partsFrom(resource: Resource, site: Resource<'Site'>, keys: KeyRing): PartConfig[] {
   switch (resource.kind) {
     case 'RouterAccess':
       return accessParts(resource, keys);
     case 'Link':
-      return [linkPart(resource, identity, keys)];
+      return [linkPart(resource, site, keys)];
     case 'Listener':
       return [{ kind: 'listener', ...routed(resource), ...listenerTls(resource, keys) }];
     case 'MultiKeyListener': {
@@ -177,8 +177,12 @@ function accessParts(access: Resource<'RouterAccess'>, keys: KeyRing): PartConfi
   });
 }
 
-function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, keys: KeyRing): PartConfig {
-  const role = mode === 'edge' ? 'edge' : 'inter-router';
+function linkPart(
+  link: Resource<'Link'>,
+  { spec: { edge, settings: ofSite } }: Resource<'Site'>,
+  keys: KeyRing,
+): PartConfig {
+  const [role, mode] = edge ? (['edge', 'edge'] as const) : (['inter-router', 'interior'] as const);
   const endpoints = link.spec.endpoints
     .filter((endpoint) => endpoint.name === role)
     .map(({ host, port }) => ({ host, port: Number(port) }));
@@ -190,7 +194,8 @@ function linkPart(link: Resource<'Link'>, { mode }: RouterIdentity, keys: KeyRin
   const tls = tlsCredentials === undefined ? null : keys.find(tlsCredentials);
   const fallback = keys.previous(tlsCredentials);
   const [proxy, idleTimeout] = [proxyOf(keys, proxySecretOf(settings)), idleTimeoutOf(settings)];
-  const line = { ...(proxy ? { proxy } : {}), ...(idleTimeout ? { idleTimeout } : {}) };
+  const trunk = edge ? {} : { dataConnections: dataConnectionsOf(ofSite) };
+  const line = { ...(proxy ? { proxy } : {}), ...(idleTimeout ? { idleTimeout } : {}), ...trunk };
   const part = { kind: 'link', name: link.name, role, endpoints, cost: cost || 1, tls, ...line } as const;
   return fallback ? { ...part, fallback } : part;
 }

@@ -7,6 +7,7 @@ export interface SiteSpec {
   edge?: boolean;
   linkAccess?: string;
   defaultIssuer?: string;
+  settings?: Record<string, string>;
 }
 
 export type RoleName = 'inter-router' | 'edge' | 'normal';

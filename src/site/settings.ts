@@ -1,6 +1,6 @@
 /**
  * The settings that act here, by kind: names and texts in a document's `spec.settings`, read into what the router is
- * told. `proxy-configuration` is Skupper's; the others are Skiff's own.
+ * told. `proxy-configuration` and `router-data-connection-count` are Skupper's; the others are Skiff's own.
  */
 import type { HealthCheckConfig } from '../router/protocol.ts';
 import type { JsonObject } from '../store/documents.ts';
@@ -54,6 +54,22 @@ const linkSettingChecks: Record<string, Check<string>> = {
 };
 
 export const linkSettings: Check<JsonObject> = (settings) => complaintOf(settings as Settings, linkSettingChecks);
+
+const siteSettingChecks: Record<string, Check<string>> = {
+  'router-data-connection-count': (text) =>
+    text === 'auto' || /^\d{1,2}$/.test(text) ? undefined : 'must be auto, or a number from 0 to 99',
+};
+
+export const siteSettings: Check<JsonObject> = (settings) => complaintOf(settings as Settings, siteSettingChecks);
+
+/** As many as a skupper-router has that runs with the workers it has by default. */
+const USUAL_DATA_CONNECTIONS = 2;
+
+/** Connections that carry streams to another interior site, beside the first. */
+export function dataConnectionsOf(settings: Settings = {}): number {
+  const text = settings['router-data-connection-count'] ?? 'auto';
+  return text === 'auto' ? USUAL_DATA_CONNECTIONS : Number(text);
+}
 
 /** The name of the Secret that says where the proxy is. */
 export function proxySecretOf(settings: Settings = {}): string | undefined {

@@ -150,6 +150,11 @@ export class InteriorPeer extends Peer {
     });
   }
 
+  /** The answer to a stream goes by the connection that it came by, so that both end with the same one. */
+  override onArrival({ complete, head }: Arrival): void {
+    if (this.#isData && !complete && head.replyTo !== null) this.trunk?.expectAnswer(head.replyTo, this);
+  }
+
   protected override onWantsToReceive(session: Session, attach: Attach): void {
     const capabilities = attach.source?.capabilities ?? [];
     if (capabilities.includes(CONTROL) && !this.isData) {

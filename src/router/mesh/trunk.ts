@@ -6,6 +6,9 @@ import type { Arrival, Sink, Source, Way } from '../forwarding.ts';
 import type { InteriorPeer } from './interior-peer.ts';
 import type { Mesh } from './mesh.ts';
 
+/** Answers expected, which come as soon as there is somebody at the other end of a stream. */
+const MAX_ANSWERS = 4_096;
+
 export class Trunk implements Way {
   /** Routers are let in whole. */
   readonly guard = null;
@@ -17,6 +20,8 @@ export class Trunk implements Way {
   readonly control: InteriorPeer;
   readonly #mesh: Mesh;
   readonly #data: InteriorPeer[] = [];
+  /** By which of them the answers that are expected go: those to the streams that have come last. */
+  readonly #answers = new Map<string, InteriorPeer>();
   #isUp = false;
   #turn = 0;
 
@@ -67,10 +72,23 @@ export class Trunk implements Way {
     return this.#data.splice(0);
   }
 
+  /** A stream has come by this data connection, and its answer goes to `replyTo`. */
+  expectAnswer(replyTo: string, peer: InteriorPeer): void {
+    const answers = this.#answers;
+    if (answers.size >= MAX_ANSWERS) answers.delete(answers.keys().next().value as string);
+    answers.set(replyTo, peer);
+  }
+
   /** Sends a message to the neighbour: a stream by the connection that has the fewest, any other by the control connection. */
   send(arrival: Arrival, source: Source, onDone: () => void): Sink {
-    const peer = arrival.complete ? this.control : this.#leastLoaded();
+    const peer = arrival.complete ? this.control : (this.#answering(arrival.address) ?? this.#leastLoaded());
     return peer.send(arrival, source, onDone);
+  }
+
+  #answering(address: string): InteriorPeer | undefined {
+    const peer = this.#answers.get(address);
+    this.#answers.delete(address);
+    return peer && this.#data.includes(peer) ? peer : undefined;
   }
 
   #leastLoaded(): InteriorPeer {
