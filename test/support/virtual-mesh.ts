@@ -47,6 +47,8 @@ export class VirtualMesh {
   now = 0;
   messages = 0;
   octets = 0;
+  /** When a router last told of other paths or addresses. */
+  changedAt = 0;
   /** Messages that came back to a router, and were dropped. */
   loops = 0;
   readonly routers = new Map<string, VirtualRouter>();
@@ -165,10 +167,12 @@ export class VirtualMesh {
           for (const link of links) this.#carry(router, link, message, to, [`0/${router.id}`]);
         },
         onPaths: (changed, gone) => {
+          this.changedAt = this.now;
           for (const facts of changed) router.paths.set(facts.id, facts);
           for (const id of gone) if (!router.paths.delete(id)) throw new Error(`${id} was not there`);
         },
         onMobile: (id, added, removed) => {
+          this.changedAt = this.now;
           if (!router.paths.has(id)) throw new Error(`${id} has addresses, and no path leads to it`);
           const served = router.mobile.get(id) ?? new Map<string, Treatment>();
           router.mobile.set(id, served);
