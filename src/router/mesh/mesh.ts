@@ -16,8 +16,6 @@ import type { MeshProblem } from './problems.ts';
 import { Destination, RemoteRouter } from './remote-router.ts';
 import { Trunk } from './trunk.ts';
 
-/** How often it is looked whether the engine has something to do, in milliseconds. */
-const TICK = 100;
 /** Addresses of routing messages, by who they are for. */
 const HELLO = '_local/qdhello';
 const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
@@ -30,14 +28,17 @@ export class Mesh {
   readonly #remotes = new Map<string, RemoteRouter>();
   /** What we tell the others that we serve. */
   readonly #served = new Set<string>();
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  /** When `#timer` goes off. */
+  #wakeAt = Number.POSITIVE_INFINITY;
   #links = 0;
 
   constructor(router: Router) {
     this.#router = router;
     this.#engine = new MeshEngine({
       id: router.id,
-      instance: Math.floor(router.now() / 1000),
+      // Not in seconds, as skupper-router's is: a process may come back within the second in which it went.
+      instance: Math.floor(router.now()),
       now: () => performance.now(),
       hooks: {
         send: (message, to, links) => this.#send(message, to, links),
@@ -46,13 +47,12 @@ export class Mesh {
         onProblem: (problem) => this.#onProblem(problem),
       },
     });
-    this.#timer = setInterval(() => {
-      if (performance.now() >= this.#engine.nextTickAt) this.#engine.tick();
-    }, TICK);
+    this.#wake();
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+    this.#wakeAt = Number.NEGATIVE_INFINITY;
   }
 
   /** What is known of every router of the network. */
@@ -76,11 +76,13 @@ export class Mesh {
     const { remote } = trunk.control.connection;
     const skiff = remote?.properties?.get('product') === 'skiff';
     this.#engine.linkUp(trunk.link, trunk.cost, { peer: trunk.neighbour, skiff });
+    this.#wake();
   }
 
   linkDown(trunk: Trunk): void {
     this.#engine.linkDown(trunk.link);
     this.#trunks.delete(trunk.link);
+    this.#wake();
   }
 
   /** A message has come by a control link: for this router, for all of them, or on its way to another. */
@@ -92,6 +94,7 @@ export class Mesh {
       if (!(error instanceof AmqpError)) throw error;
       trunk.control.connection.close(error);
     }
+    this.#wake();
   }
 
   /** What is served here, or at our edges, is told to the others. */
@@ -107,6 +110,21 @@ export class Mesh {
       this.#served.delete(key);
       this.#engine.unserve(key);
     }
+    this.#wake();
+  }
+
+  /** Has the engine do what it has to, when it has to. Called when it may have come to want that sooner. */
+  #wake(): void {
+    const at = this.#engine.nextTickAt;
+    if (at >= this.#wakeAt) return;
+    clearTimeout(this.#timer);
+    this.#wakeAt = at;
+    const wait = Math.max(0, at - performance.now());
+    this.#timer = setTimeout(() => {
+      this.#wakeAt = Number.POSITIVE_INFINITY;
+      this.#engine.tick();
+      this.#wake();
+    }, wait);
   }
 
   #take({ link }: Trunk, octets: Buffer): void {
