@@ -27,6 +27,8 @@ import type {
   ErrorAnswer,
   GiveRequest,
   LogAnswer,
+  ManageAnswer,
+  ManageRequest,
   SelfCheck,
   TrafficAnswer,
 } from './messages.ts';
@@ -50,6 +52,11 @@ export class ApiClient {
 
   async traffic(): Promise<TrafficAnswer> {
     return (await this.#ask('GET', '/v1/traffic')) as TrafficAnswer;
+  }
+
+  /** Asks the management agent of a router of the network. */
+  async manage(request: ManageRequest): Promise<ManageAnswer> {
+    return (await this.#ask('POST', '/v1/router', request)) as ManageAnswer;
   }
 
   async log(): Promise<LogRecord[]> {

@@ -6,7 +6,7 @@ import type { ErrorFact } from '../errors.ts';
 import type { DeviceFacts } from '../fleet/agent.ts';
 import type { MemberFacts } from '../fleet/member.ts';
 import type { LogRecord } from '../log.ts';
-import type { Traffic } from '../router/protocol.ts';
+import type { AttributeValue, ManagementReply, Traffic } from '../router/protocol.ts';
 import type { Change } from '../site/documents.ts';
 import type { Reference } from '../site/resources.ts';
 import type { SiteFacts } from '../site/site.ts';
@@ -46,6 +46,17 @@ export interface TrafficAnswer {
   at: number;
   parts: Traffic[];
 }
+
+/** POST /v1/router: a request to the management agent of this router, or of another one or an edge in the network. */
+export interface ManageRequest {
+  router?: string;
+  edge?: string;
+  properties: Record<string, AttributeValue>;
+  body?: AttributeValue;
+}
+
+/** What the agent says, be it that it does not do it. */
+export type ManageAnswer = ManagementReply;
 
 /** GET /v1/log: the last records, oldest first. */
 export interface LogAnswer {

@@ -97,6 +97,20 @@ const schemas: Record<string, Schema> = {
       }),
     }),
   }),
+  ManageRequest: object({
+    'router?': { description: 'The id of another router of the network.', ...text },
+    'edge?': { description: 'The id of an edge router.', ...text },
+    properties: {
+      description: "The application properties of the request, in the terms of skupper-router's management.",
+      type: 'object',
+    },
+    'body?': {},
+  }),
+  ManageAnswer: object({
+    status: { description: '200 or 204, or why it was not done.', ...count },
+    description: text,
+    body: {},
+  }),
   Log: object({
     records: listOf(
       object({
@@ -240,6 +254,13 @@ const paths: Record<string, Record<string, object>> = {
   '/v1/log': { get: operation({ summary: 'The last records of the log, oldest first', answer: named('Log') }) },
   '/v1/traffic': { get: operation({ summary: 'What each part carries', answer: named('Traffic') }) },
   '/v1/events': { get: operation({ summary: 'What happens from now on', answer: named('Event'), lines: true }) },
+  '/v1/router': {
+    post: operation({
+      summary: 'Asks the management agent of this router, or of another in the network',
+      body: 'ManageRequest',
+      answer: named('ManageAnswer'),
+    }),
+  },
   '/v1/export': {
     get: operation({
       summary: 'All documents, as one applies them',

@@ -20,6 +20,8 @@ import type {
   DeviceAnswer,
   GiveRequest,
   LogAnswer,
+  ManageAnswer,
+  ManageRequest,
   SelfCheck,
   TrafficAnswer,
 } from './messages.ts';
@@ -71,6 +73,7 @@ export const routes: Route[] = [
   { method: 'GET', path: /^\/v1\/self-check$/, handle: (context) => context.selfCheck() },
   { method: 'GET', path: /^\/v1\/log$/, handle: (context): LogAnswer => ({ records: context.log() }) },
   { method: 'GET', path: /^\/v1\/traffic$/, handle: traffic },
+  { method: 'POST', path: /^\/v1\/router$/, handle: manage },
   { method: 'GET', path: /^\/v1\/export$/, handle: ({ site }, { query }) => site.export(rendering(query)) },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)$/, handle: list },
   { method: 'GET', path: /^\/v1\/documents\/(\w+)\/([^/]+)$/, handle: get },
@@ -134,6 +137,20 @@ function kindOf(name: string): Kind {
 async function traffic({ site }: ApiContext): Promise<TrafficAnswer> {
   const { parts } = await site.measure();
   return { at: performance.now(), parts };
+}
+
+async function manage({ site }: ApiContext, { body }: ApiRequest): Promise<ManageAnswer> {
+  const { router, edge, properties, body: value = {} } = ((await body()) ?? {}) as Partial<ManageRequest>;
+  const named = [router, edge].filter((each) => each !== undefined);
+  const wanted = named.length < 2 && named.every((each) => typeof each === 'string' && each !== '');
+  if (!wanted || typeof properties !== 'object' || properties === null) {
+    throw new SkiffError(
+      'bad-request',
+      'the body must be {"properties":{"operation":…,…}} and may name a router or an edge',
+    );
+  }
+  const of = router !== undefined ? { router } : edge !== undefined ? { edge } : null;
+  return site.manage({ of, properties, body: value });
 }
 
 function list({ site }: ApiContext, { path, query }: ApiRequest): unknown {

@@ -157,6 +157,14 @@ export const commands: Registry = {
     summary: 'take the service away, and keep the site',
     load: async () => (await import('./system.ts')).systemUninstall,
   },
+  'router stat': {
+    summary: 'show what a router of the network knows and does',
+    load: async () => (await import('./router-stat.ts')).routerStat,
+  },
+  'router path': {
+    summary: 'show which way connections take, and why',
+    load: async () => (await import('./router-path.ts')).routerPath,
+  },
   top: { summary: 'watch what links and services carry', load: async () => (await import('./top.ts')).top },
   'debug check': {
     summary: 'find out what is wrong, layer by layer',

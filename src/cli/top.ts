@@ -7,6 +7,7 @@ import type { TrafficAnswer } from '../api/messages.ts';
 import type { RenderedDocument } from '../site/render.ts';
 import { command, outputOption } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
+import { octets } from './octets.ts';
 import { type Column, formatTable, print, printDocuments } from './output.ts';
 import { paint } from './style.ts';
 
@@ -137,10 +138,4 @@ function pictureOf(rows: Row[]): string {
     .filter((row) => !links.includes(row))
     .sort((a, b) => b.inRate + b.outRate - a.inRate - a.outRate);
   return `${formatTable(columnsOf('LINK', 'PEER'), links)}\n${formatTable(columnsOf('SERVICE', 'ROUTING-KEY'), services)}`;
-}
-
-function octets(number: number): string {
-  const unit = ['', 'K', 'M', 'G', 'T'];
-  const power = number < 1_000 ? 0 : Math.min(4, Math.floor(Math.log10(number) / 3));
-  return power === 0 ? String(number) : `${(number / 1_000 ** power).toFixed(1)}${unit[power]}`;
 }

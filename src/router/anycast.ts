@@ -35,8 +35,10 @@ export function chooseConsumer(address: Address, arrival: Arrival, tried: Tried 
 }
 
 /** What speaks for and against a consumer, less being better: the first difference decides. */
-interface Standing {
+export interface Standing {
   consumer: Consumer;
+  /** Messages it has in hand, or, at another router, those of this address on the way there. */
+  inHand: number;
   /** A path that leads back is taken when there is no other, as while the network changes: the trace keeps it from circling. */
   detour: number;
   busy: number;
@@ -54,6 +56,7 @@ function standingOf(consumer: Consumer, address: Address, arrival: Arrival): Sta
   const inHand = remote && via ? address.sentBy(via) : consumer.outstanding;
   return {
     consumer,
+    inHand,
     detour: remote && !(consumer.isOnPath?.(arrival) ?? true) ? 1 : 0,
     busy: balanced && inHand >= BUSY ? 1 : 0,
     value: balanced ? inHand + cost : cost,
@@ -62,11 +65,24 @@ function standingOf(consumer: Consumer, address: Address, arrival: Arrival): Sta
   };
 }
 
+const CRITERIA = ['detour', 'busy', 'value', 'rest', 'foreign'] as const;
+export type Criterion = (typeof CRITERIA)[number];
+
+/** What decides between two; null: nothing, they take turns. */
+export function difference(one: Standing, other: Standing): Criterion | null {
+  return CRITERIA.find((what) => one[what] !== other[what]) ?? null;
+}
+
 function isBetter(one: Standing, other: Standing): boolean {
-  for (const what of ['detour', 'busy', 'value', 'rest', 'foreign'] as const) {
-    if (one[what] !== other[what]) return one[what] < other[what];
-  }
-  return false;
+  const what = difference(one, other);
+  return what !== null && one[what] < other[what];
+}
+
+/** How all stand to whom a message may go, the best first. Nothing is chosen by that. */
+export function standings(address: Address, arrival: Arrival): Standing[] {
+  const all = address.consumers.filter((consumer) => mayGoTo(consumer, arrival));
+  const ranked = all.map((consumer) => standingOf(consumer, address, arrival));
+  return ranked.sort((one, other) => (isBetter(one, other) ? -1 : isBetter(other, one) ? 1 : 0));
 }
 
 /** Gives a message to one consumer of its address; null when there is none. Takes `arrival.first` if it does. */

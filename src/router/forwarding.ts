@@ -55,6 +55,8 @@ export interface Arrival {
 export interface Way {
   /** What stands between it and the network. */
   readonly guard?: Guard | null;
+  /** The id of the interior router at its other end, when it leads to one. */
+  readonly neighbour?: string;
 }
 
 /** Something that takes messages for an address: at this site, at an edge of it, or at another interior router. */
@@ -67,6 +69,8 @@ export interface Consumer {
   readonly cost: number;
   /** The id of the interior router where it is, when it is at another one. */
   readonly routerId?: string;
+  /** Which part of this site it is, for people. */
+  readonly label?: string;
   /** It is the router itself that takes these messages, for its own purposes. */
   readonly partOfRouter?: boolean;
   /**

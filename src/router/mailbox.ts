@@ -3,13 +3,13 @@
  * goes down and is routed like any other. Both sides of it are bounded: a message counts as accepted once the main
  * thread has done its work with it, and while too many wait for that, further ones go back to their senders.
  */
-import { USUAL_PRIORITY, writeMessage } from '../amqp/message.ts';
+import { writeMessage } from '../amqp/message.ts';
 import { ACCEPTED, type DeliveryState, isTerminal, RELEASED } from '../amqp/performatives.ts';
-import { Chunk } from '../net/chunk.ts';
 import { stripScheme } from './addresses.ts';
 import { EdgePeer } from './edge-peer.ts';
 import type { Arrival, Consumer, Sink, Source } from './forwarding.ts';
 import { Letter } from './letter.ts';
+import { originate } from './post.ts';
 import type { MailEvent, MailRequest } from './protocol.ts';
 import { readMessage } from './records/messages.ts';
 import type { Router } from './router.ts';
@@ -90,15 +90,6 @@ export class Mailbox implements Consumer {
 
   #send({ seq, to, subject, body }: Extract<MailRequest, { type: 'mail.send' }>): void {
     const octets = writeMessage({ to, subject }, body);
-    const head = {
-      ...{ annotations: null, bareStart: 0, bodyStart: octets.length },
-      ...{ priority: USUAL_PRIORITY, to, subject, replyTo: null, correlationId: null, contentType: null },
-    };
-    const first = new Chunk(octets, 0, octets.length);
-    const arrival = {
-      ...{ head, first, bodyOffset: octets.length, complete: true, settled: false },
-      ...{ address: to, byLink: false, via: null },
-    };
     let over = false;
     const answer = ({ outcome }: DeliveryState): void => {
       if (!over) this.onEvent({ type: 'mail.outcome', seq, outcome: outcome === 'received' ? 'modified' : outcome });
@@ -110,9 +101,7 @@ export class Mailbox implements Consumer {
       },
       onWritable: () => {},
     };
-    const sink = this.#router.route(arrival, source);
-    if (sink) sink.end(false);
-    else answer(RELEASED);
+    if (!originate(this.#router, { to, subject, octets }, source)) answer(RELEASED);
   }
 }
 

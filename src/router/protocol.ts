@@ -5,10 +5,13 @@
 import type { ErrorFact } from '../errors.ts';
 import type { ThreadFacts } from '../health/thread.ts';
 import type { LogRecord } from '../log.ts';
+import type { AttributeValue } from './management/values.ts';
 import type { FlowRecord } from './records/encoding.ts';
 
 /** Characters of an address, and so of a routing key. */
 export const MAX_ADDRESS = 2_048;
+
+export type { AttributeValue };
 
 /** PEM texts. An access needs all three; a link may leave out certificate and key when the peer asks for none. */
 export interface TlsMaterial {
@@ -296,6 +299,25 @@ export type MailRequest =
 export type MailEvent =
   | { type: 'mail.outcome'; seq: number; outcome: MailOutcome }
   | ({ type: 'mail'; id: number } & Mail);
+
+/** Whose management is asked: another router of the network, an edge, or, with null, this router itself. */
+export type ManagedRouter = { router: string } | { edge: string } | null;
+
+/** A request to the management agent of a router, in its own terms. */
+export interface ManagementQuestion {
+  of: ManagedRouter;
+  /** The application properties: `operation` and what goes with it. */
+  properties: Record<string, AttributeValue>;
+  body: AttributeValue;
+}
+
+/** What the agent answers: 200, 201 or 204 when it was done, or why it was not. */
+export interface ManagementReply {
+  status: number;
+  description: string;
+  body: AttributeValue;
+}
+
 /** What the router thread has in hand at a moment, and how it is doing. */
 export interface RouterFacts extends ThreadFacts {
   /** AMQP: of links and accesses. */
@@ -332,6 +354,8 @@ export type RouterRequest =
   /** What does each part carry? Answered by `traffic`, which tells, too, that the thread is alive. */
   | { type: 'measure'; seq: number }
   | MailRequest
+  /** Answered by `managed`. */
+  | ({ type: 'manage'; seq: number } & ManagementQuestion)
   /** Drain: accept nothing new, let streams end, close the connections. Answered by `stopped` within `withinMs`. */
   | { type: 'stop'; withinMs: number };
 
@@ -343,6 +367,8 @@ export type RouterEvent =
   /** At most once a second. */
   | ({ type: 'network' } & NetworkChange)
   | MailEvent
+  /** What came of a question: an answer, or why there is none. */
+  | { type: 'managed'; seq: number; reply: ManagementReply | ErrorFact }
   | ({ type: 'traffic'; seq: number } & Measurement)
   | { type: 'log'; record: LogRecord }
   | { type: 'stopped' };

@@ -55,6 +55,11 @@ port.on('message', (request: RouterRequest) => {
         router: parts && { ...parts.load, ...watch.facts },
       });
       return;
+    case 'manage': {
+      const { seq } = request;
+      void parts?.manage(request).then((reply) => send({ type: 'managed', seq, reply }));
+      return;
+    }
     case 'mail.subscribe':
     case 'mail.send':
     case 'mail.taken':

@@ -2,8 +2,19 @@
  * Brings the router to what the documents ask for, by difference: what did not change is not touched.
  * Only a new identity (the site's name or mode) needs a new router, because a container-id is for life.
  */
+
 import { isDeepStrictEqual } from 'node:util';
-import type { DeviceRights, Mail, MailOutcome, Measurement, PartState, PeerState } from '../router/protocol.ts';
+import { SkiffError } from '../errors.ts';
+import type {
+  DeviceRights,
+  Mail,
+  MailOutcome,
+  ManagementQuestion,
+  ManagementReply,
+  Measurement,
+  PartState,
+  PeerState,
+} from '../router/protocol.ts';
 import { Network } from './network.ts';
 import { nothing, type PartKey, type Plan, partKey } from './plan.ts';
 import { nothingMeasured, Router, type RouterHandlers, type RouterPort } from './router.ts';
@@ -107,6 +118,12 @@ export class Reconciler {
   /** What the parts carry; nothing is carried where no router runs. */
   async measure(): Promise<Measurement> {
     return (await this.#router?.measure()) ?? nothingMeasured;
+  }
+
+  /** Asks the management of a router of the network; rejects when there is no answer. */
+  async manage(question: ManagementQuestion): Promise<ManagementReply> {
+    if (!this.#router) throw new SkiffError('no-site', 'there is no site here, so no router runs');
+    return this.#router.manage(question);
   }
 
   /** For good: nothing is started any more. */

@@ -8,6 +8,8 @@ import type {
   DeviceRights,
   Mail,
   MailOutcome,
+  ManagementQuestion,
+  ManagementReply,
   Measurement,
   NetworkChange,
   PartConfig,
@@ -71,6 +73,7 @@ export class Router {
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #measuring = new Map<number, PromiseWithResolvers<Measurement>>();
   readonly #sending = new Map<number, PromiseWithResolvers<MailOutcome>>();
+  readonly #managing = new Map<number, PromiseWithResolvers<ManagementReply>>();
   readonly #stopped = Promise.withResolvers<void>();
   #seq = 0;
   #stopping = false;
@@ -130,6 +133,15 @@ export class Router {
     return answer.promise;
   }
 
+  /** Asks the management of a router of the network; rejects when there is no answer. */
+  manage(question: ManagementQuestion): Promise<ManagementReply> {
+    const seq = ++this.#seq;
+    const answer = Promise.withResolvers<ManagementReply>();
+    this.#managing.set(seq, answer);
+    this.#port.post({ type: 'manage', seq, ...question });
+    return answer.promise;
+  }
+
   async stop(withinMs: number): Promise<void> {
     this.#stopping = true;
     this.#port.post({ type: 'stop', withinMs });
@@ -171,6 +183,13 @@ export class Router {
         this.#sending.get(event.seq)?.resolve(event.outcome);
         this.#sending.delete(event.seq);
         break;
+      case 'managed': {
+        const answer = this.#managing.get(event.seq);
+        this.#managing.delete(event.seq);
+        if ('code' in event.reply) answer?.reject(SkiffError.fromFact(event.reply));
+        else answer?.resolve(event.reply);
+        break;
+      }
       case 'log':
         forward(event.record);
         break;
@@ -188,6 +207,9 @@ export class Router {
     this.#measuring.clear();
     for (const answer of this.#sending.values()) answer.resolve('modified');
     this.#sending.clear();
+    const stopped = new SkiffError('router-ended', 'the router has ended');
+    for (const answer of this.#managing.values()) answer.reject(stopped);
+    this.#managing.clear();
     if (this.#stopping) {
       // What was still being applied is of no interest to anybody any more.
       for (const answer of waiting) answer.resolve();

@@ -11,6 +11,8 @@ import type {
   DeviceRights,
   Mail,
   MailOutcome,
+  ManagementQuestion,
+  ManagementReply,
   Measurement,
   PartState,
   PeerState,
@@ -407,6 +409,11 @@ export class Site {
   /** Sends a message into the network, and hands back what becomes of it. */
   sendMail(to: string, subject: string, body: string): Promise<MailOutcome> {
     return this.#reconciler.sendMail(to, subject, body);
+  }
+
+  /** Asks the management of a router of the network; rejects when there is no answer. */
+  manage(question: ManagementQuestion): Promise<ManagementReply> {
+    return this.#reconciler.manage(question);
   }
 
   /** Everything that metrics tell of. */

@@ -1,6 +1,7 @@
 /** A Connector: a server near this site, offered to the network under its routing key. */
 import { type ErrorFact, errorFact } from '../errors.ts';
 import { log } from '../log.ts';
+import { hostPort } from '../net/failure.ts';
 import { secureContext } from '../net/tls.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
 import type { ConnectorConfig, ConnectorState, PartConfig } from '../router/protocol.ts';
@@ -58,6 +59,11 @@ export class Connector implements Consumer {
 
   get config(): ConnectorConfig {
     return this.#config;
+  }
+
+  get label(): string {
+    const { name, host, port } = this.#config;
+    return `${name}@${hostPort(host, port)}`;
   }
 
   get outstanding(): number {

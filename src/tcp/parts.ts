@@ -3,16 +3,20 @@
  * a difference: what it does not name goes on undisturbed.
  */
 import type { Connection } from '../amqp/connection.ts';
+import { type ErrorFact, errorFact } from '../errors.ts';
 import type { LogRecord } from '../log.ts';
 import { Access } from '../router/access.ts';
 import { ContainerIds } from '../router/container-ids.ts';
 import { Link } from '../router/link.ts';
 import { Mailbox } from '../router/mailbox.ts';
 import { ManagementAgent } from '../router/management/agent.ts';
+import { ManagementClient } from '../router/management/client.ts';
 import type { RunningPart } from '../router/management/entity.ts';
 import { Mesh } from '../router/mesh/mesh.ts';
 import type {
   DeviceRights,
+  ManagementQuestion,
+  ManagementReply,
   NetworkChange,
   PartConfig,
   PartKind,
@@ -46,6 +50,7 @@ export class Parts {
   readonly #states = new Map<string, PartState>();
   readonly #changed = new Map<string, PartState>();
   readonly #management: ManagementAgent;
+  readonly #managing: ManagementClient;
   #timer: NodeJS.Timeout | null = null;
 
   /** `onNetwork` hears what becomes known of the network; `now` is the clock by which certificates end. */
@@ -65,6 +70,7 @@ export class Parts {
       topologyChange: () => this.#mesh?.changedAt ?? 0,
       log: () => this.recentLog(),
     });
+    this.#managing = new ManagementClient(this.#router);
     this.#report = report;
     this.#router.addresses.onChange = (address) => {
       this.#mesh?.onAddressChange(address);
@@ -117,6 +123,15 @@ export class Parts {
     };
   }
 
+  /** Asks the management of this router, or of another. */
+  async manage(question: ManagementQuestion): Promise<ManagementReply | ErrorFact> {
+    try {
+      return await this.#managing.ask(question);
+    } catch (error) {
+      return errorFact(error);
+    }
+  }
+
   /** Takes nothing new, waits for streams to end, and closes everything, within `withinMs` milliseconds. */
   async stop(withinMs: number): Promise<void> {
     const parts = [...this.#parts.values(), ...this.#leaving];
@@ -127,6 +142,7 @@ export class Parts {
     this.#router.records.stop();
     this.mailbox.close();
     this.#management.close();
+    this.#managing.close();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();

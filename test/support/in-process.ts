@@ -40,6 +40,9 @@ export function routerInProcess(): RouterPort {
       case 'measure':
         send({ type: 'traffic', seq: request.seq, parts: parts?.measure() ?? [], router: null });
         return;
+      case 'manage':
+        void parts?.manage(request).then((reply) => send({ type: 'managed', seq: request.seq, reply }));
+        return;
       case 'clock':
         return;
       case 'stop':

@@ -11,8 +11,8 @@ import { MANAGEMENT_KEY } from '../addresses.ts';
 import { EdgePeer } from '../edge-peer.ts';
 import type { Arrival, Consumer, Sink, Source } from '../forwarding.ts';
 import { Letter } from '../letter.ts';
+import { post } from '../post.ts';
 import { readMessage } from '../records/messages.ts';
-import { post } from '../records/post.ts';
 import type { View } from './entity.ts';
 import { ManagementError } from './error.ts';
 import { type Answer, perform, type Rows } from './requests.ts';
@@ -74,7 +74,7 @@ export class ManagementAgent implements Consumer {
       ['statusDescription', description],
     ]);
     const fields = { to: replyTo, correlationId: echoed(correlationId), applicationProperties };
-    const reply = { to: replyTo as string, subject: null, octets: writeMessage(fields, body) };
+    const reply = { to: replyTo as string, correlationId, octets: writeMessage(fields, body) };
     post(this.#view.router, reply, null);
   }
 

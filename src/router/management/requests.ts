@@ -2,6 +2,7 @@
 import type { LogRecord } from '../../log.ts';
 import type { Entity, EntityType, View } from './entity.ts';
 import { ManagementError } from './error.ts';
+import { type Journey, pathOf } from './path.ts';
 import { attributes, isSelf, operations, operationsOf, schema, TYPES, typeNamed, typesOf } from './schema.ts';
 import type { AttributeValue } from './values.ts';
 
@@ -64,6 +65,8 @@ function performSelf(operation: string, request: ManagementRequest, view: View):
       return done(schema());
     case 'GET-JSON-SCHEMA':
       return done(JSON.stringify(schema(), null, numberOf(request, 'indent') ?? undefined));
+    case 'GET-PATH':
+      return done(pathOf(journeyOf(request), view.router));
     case 'GET-LOG':
       return done(
         view
@@ -77,6 +80,14 @@ function performSelf(operation: string, request: ManagementRequest, view: View):
 }
 
 const MOST_LOGGED = 1_000;
+
+/** Of which address, and how it has come so far: neither is known of a message that begins here. */
+function journeyOf(request: ManagementRequest): Journey {
+  const address = textOf(request, 'address');
+  if (address === null || address === '') throw new ManagementError(400, "No 'address' property");
+  const trace = (textOf(request, 'trace') ?? '').split('|').filter((id) => id !== '');
+  return { address, ingress: textOf(request, 'ingress'), trace };
+}
 
 /** The columns and rows that are asked for. A type's own order of things is kept, so that pages fit together. */
 function query(request: ManagementRequest, view: View): Rows {

@@ -3,6 +3,7 @@
  * is subscribed to, it is asked to flush, and it is believed for as long as it is heard of.
  */
 import { type Arrival, type Consumer, DISCARD, type Sink, type Way } from '../forwarding.ts';
+import { post } from '../post.ts';
 import type { Router } from '../router.ts';
 import type { Collected } from './collected.ts';
 import { decodeRecords } from './encoding.ts';
@@ -16,7 +17,6 @@ import {
   readMessage,
   recordsAddress,
 } from './messages.ts';
-import { post } from './post.ts';
 
 /** How long a source that was announced may take to be heard, and how long one may be silent, in milliseconds. */
 const FIRST_WORD_WITHIN = 60_000;

@@ -23,7 +23,7 @@ export const RECORDS_A_MESSAGE = 50;
 /** A message that goes to an address of the network. */
 export interface Outgoing {
   to: string;
-  subject: string | null;
+  subject: string;
   octets: Buffer;
 }
 

@@ -4,10 +4,10 @@
  */
 import type { Producer } from '../addresses.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source, type Way } from '../forwarding.ts';
+import { post } from '../post.ts';
 import type { Router } from '../router.ts';
 import type { Attributes, FlowRecord, RecordType } from './encoding.ts';
 import { BEACONS, beacon, flushAddress, heartbeat, RECORDS_A_MESSAGE, records, recordsAddress } from './messages.ts';
-import { post } from './post.ts';
 
 /** Changes are gathered for this long, in milliseconds. */
 const GATHER = 200;

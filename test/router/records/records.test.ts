@@ -5,12 +5,12 @@ import type { Sender } from '../../../src/amqp/link.ts';
 import { readBody } from '../../../src/amqp/message.ts';
 import { Chunk } from '../../../src/net/chunk.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink } from '../../../src/router/forwarding.ts';
+import { post } from '../../../src/router/post.ts';
 import type { NetworkChange } from '../../../src/router/protocol.ts';
 import { Collected } from '../../../src/router/records/collected.ts';
 import { decodeRecords, type FlowRecord } from '../../../src/router/records/encoding.ts';
 import { Feed, FeedReader } from '../../../src/router/records/feed.ts';
 import { beacon, flush, records } from '../../../src/router/records/messages.ts';
-import { post } from '../../../src/router/records/post.ts';
 import { Router } from '../../../src/router/router.ts';
 import { eventually, sleep } from '../../support/eventually.ts';
 
