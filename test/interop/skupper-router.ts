@@ -26,7 +26,10 @@ export interface RouterConfig {
   /** Where clients of AMQP connect, on loopback. */
   normalPort: number;
   /** An interior router's: where edges connect, or an edge's: where its hub is. */
-  edgePort: number;
+  edgePort?: number;
+  /** An interior router's: where others connect, and where it connects. */
+  interRouterPort?: number;
+  neighbours?: { port: number; cost?: number }[];
 }
 
 const HOST = '127.0.0.1';
@@ -48,7 +51,7 @@ export class SkupperRouter {
     this.#file = join(directory, 'router.json');
     for (const part of ['ca', 'certificate', 'key'] as const)
       writeFileSync(join(directory, part), config.credentials[part]);
-    const { id, mode, normalPort, edgePort } = config;
+    const { id, mode, normalPort, edgePort, interRouterPort, neighbours = [] } = config;
     const tls = { caCertFile: 'ca', certFile: 'certificate', privateKeyFile: 'key' };
     const files = Object.fromEntries(Object.entries(tls).map(([name, file]) => [name, join(directory, file)]));
     this.#put(['router', { id, mode, workerThreads: 2 }]);
@@ -59,9 +62,17 @@ export class SkupperRouter {
     this.#put(['log', { module: 'DEFAULT', enable: 'info+', outputFile: 'stderr' }]);
     const clients = { host: HOST, port: `${normalPort}`, role: 'normal', saslMechanisms: 'ANONYMOUS' };
     this.#put(['listener', { name: 'clients', ...clients }]);
-    const link = { host: HOST, port: `${edgePort}`, role: 'edge', sslProfile: 'mutual', saslMechanisms: 'EXTERNAL' };
-    if (mode === 'edge') this.#put(['connector', { name: 'to-hub', ...link, verifyHostname: true }]);
-    else this.#put(['listener', { name: 'edges', ...link, authenticatePeer: true, requireSsl: true }]);
+    const link = { host: HOST, sslProfile: 'mutual', saslMechanisms: 'EXTERNAL' };
+    const take = (role: string, port: number): void =>
+      this.#put(['listener', { name: role, role, ...link, port: `${port}`, authenticatePeer: true, requireSsl: true }]);
+    const dial = (name: string, role: string, port: number, cost = 1): void =>
+      this.#put(['connector', { name, role, ...link, port: `${port}`, cost, verifyHostname: true }]);
+    if (edgePort) {
+      if (mode === 'edge') dial('to-hub', 'edge', edgePort);
+      else take('edge', edgePort);
+    }
+    if (interRouterPort) take('inter-router', interRouterPort);
+    for (const { port, cost } of neighbours) dial(`to-${port}`, 'inter-router', port, cost);
   }
 
   static async stopAll(): Promise<void> {
