@@ -7,14 +7,6 @@
 /** The neighbours of a router with their costs; null: nothing is known of it but that others name it. */
 export type Peers = ReadonlyMap<string, number> | null;
 
-/** What of the paths from one router to all others concerns this router. */
-interface Tree {
-  /** Per router: whether the path there leads over this router, or begins here. */
-  overUs: Uint8Array;
-  /** This router's neighbours to which paths go on from here. */
-  children: string[];
-}
-
 export interface Path {
   id: string;
   cost: number;
@@ -22,9 +14,10 @@ export interface Path {
   neighbour: string;
 }
 
-/** Trees kept. */
-const MAX_TREES = 10_000;
-const NOT_OVER_US: Tree = { overUs: new Uint8Array(0), children: [] };
+/** What is kept of the paths of other routers: so many of each kind. */
+const MAX_KEPT = 10_000;
+/** Routers up to which the neighbours and theirs count as few. */
+const FEW = 64;
 
 export class Topology {
   /** The paths from this router to all that can be reached. */
@@ -32,39 +25,54 @@ export class Topology {
   readonly ids: readonly string[];
   readonly #self: number;
   readonly #index = new Map<string, number>();
-  /** Per router: the routers it leads to, and the cost to each, in turn. */
+  /** Per router: the routers it leads to, and the cost to each, in turn; and the routers that lead to it. */
   readonly #edges: number[][];
-  readonly #trees = new Map<number, Tree>();
+  readonly #edgesTo: number[][];
+  /** This router's neighbours, theirs and itself: who may be the one to pass something on to a neighbour. */
+  readonly #near: Set<number>;
+  /** By router: what it costs to come there from each. */
+  readonly #costsTo = new Map<number, Float64Array>();
+  readonly #children = new Map<number, string[]>();
+  /** By origin: for each router whether the path there leads over this one, or begins here. */
+  readonly #overUs = new Map<number, Uint8Array>();
 
   /** `isConfirmed`: whether a neighbour of this router has already said that it has a link to this router. */
   constructor(self: string, routers: ReadonlyMap<string, Peers>, isConfirmed: (neighbour: string) => boolean) {
     this.ids = [...routers.keys()].sort(byCodePoint);
     for (const [index, id] of this.ids.entries()) this.#index.set(id, index);
     this.#self = this.#index.get(self) as number;
-    this.#edges = this.ids.map((id) => {
-      const edges: number[] = [];
+    this.#edges = this.ids.map(() => []);
+    this.#edgesTo = this.ids.map(() => []);
+    for (const [from, id] of this.ids.entries()) {
       for (const [peer, cost] of routers.get(id) ?? []) {
-        const index = this.#index.get(peer);
-        if (index === undefined) continue;
+        const to = this.#index.get(peer);
+        if (to === undefined) continue;
         // A link has two ends: one that does not know of it, by its latest word, cannot be reached over it.
         const back = routers.get(peer);
-        if (!back || back.has(id) || (id === self && !isConfirmed(peer))) edges.push(index, cost);
+        if (back && !back.has(id) && (id !== self || isConfirmed(peer))) continue;
+        this.#edges[from]?.push(to, cost);
+        this.#edgesTo[to]?.push(from, cost);
       }
-      return edges;
-    });
+    }
+    const neighbours = targets(this.#edges[this.#self]);
+    this.#near = new Set(neighbours.flatMap((neighbour) => [neighbour, ...targets(this.#edgesTo[neighbour])]));
     this.paths = this.#ownPaths();
   }
 
   /** Whether the path from one router to another leads over this one, or begins here. */
   leadsOverUs(origin: string, destination: string): boolean {
     const [from, to] = [this.#index.get(origin), this.#index.get(destination)];
-    return from !== undefined && to !== undefined && this.#treeOf(from).overUs[to] === 1;
+    if (from === undefined || to === undefined) return false;
+    return kept(this.#overUs, from, () => this.#markOverUs(from))[to] === 1;
   }
 
   /** The neighbours to which this router passes on what comes from `origin` and is for everybody. */
   children(origin: string): readonly string[] {
     const from = this.#index.get(origin);
-    return from === undefined ? [] : this.#treeOf(from).children;
+    if (from === undefined) return [];
+    return kept(this.#children, from, () =>
+      this.#near.size <= FEW ? this.#childrenByCosts(from) : this.#childrenByTree(from),
+    );
   }
 
   #ownPaths(): Path[] {
@@ -78,31 +86,67 @@ export class Topology {
     });
   }
 
-  #treeOf(root: number): Tree {
-    let tree = this.#trees.get(root);
-    if (!tree) {
-      if (this.#trees.size >= MAX_TREES) this.#trees.clear();
-      tree = this.#compute(root);
-      this.#trees.set(root, tree);
-    }
-    return tree;
-  }
-
-  #compute(root: number): Tree {
+  #markOverUs(root: number): Uint8Array {
     const { order, parent } = shortestPaths(this.#edges, root);
     const overUs = new Uint8Array(this.ids.length);
-    const children: string[] = [];
     for (const router of order.slice(1)) {
       const before = parent[router] as number;
-      if (before === this.#self) children.push(this.#id(router));
       if (before === this.#self || overUs[before]) overUs[router] = 1;
     }
-    return children.length > 0 ? { overUs, children } : NOT_OVER_US;
+    return overUs;
+  }
+
+  #childrenByTree(root: number): string[] {
+    const { order, parent } = shortestPaths(this.#edges, root);
+    return order.slice(1).flatMap((router) => (parent[router] === this.#self ? [this.#id(router)] : []));
+  }
+
+  /**
+   * Finds the children without the whole tree, which a large network would have to compute anew for each of its routers
+   * after each change: to a neighbour leads, of those on a cheapest path, the one that is settled first.
+   */
+  #childrenByCosts(root: number): string[] {
+    const costTo = (router: number): number => this.#allCostsTo(router)[root] as number;
+    const leads = (router: number, cost: number, neighbour: number): boolean =>
+      costTo(router) + cost === costTo(neighbour);
+    const children: string[] = [];
+    const edges = this.#edges[this.#self] as number[];
+    for (let edge = 0; edge < edges.length; edge += 2) {
+      const [neighbour, cost] = [edges[edge] as number, edges[edge + 1] as number];
+      if (!Number.isFinite(costTo(neighbour)) || !leads(this.#self, cost, neighbour)) continue;
+      const others = this.#edgesTo[neighbour] as number[];
+      let first = this.#self;
+      for (let other = 0; other < others.length; other += 2) {
+        const router = others[other] as number;
+        if (!leads(router, others[other + 1] as number, neighbour)) continue;
+        if (costTo(router) < costTo(first) || (costTo(router) === costTo(first) && router < first)) first = router;
+      }
+      if (first === this.#self) children.push(this.#id(neighbour));
+    }
+    return children;
+  }
+
+  #allCostsTo(router: number): Float64Array {
+    return kept(this.#costsTo, router, () => shortestPaths(this.#edgesTo, router).cost);
   }
 
   #id(index: number): string {
     return this.ids[index] as string;
   }
+}
+
+function targets(edges: number[] | undefined): number[] {
+  return (edges ?? []).filter((_, index) => index % 2 === 0);
+}
+
+function kept<T>(table: Map<number, T>, key: number, make: () => T): T {
+  let value = table.get(key);
+  if (value === undefined) {
+    if (table.size >= MAX_KEPT) table.clear();
+    value = make();
+    table.set(key, value);
+  }
+  return value;
 }
 
 /** Dijkstra's algorithm: who can be reached, in the order of being settled, over whom, and at what cost. */

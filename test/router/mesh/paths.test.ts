@@ -62,23 +62,39 @@ test('from neighbour to neighbour, each step is one nearer', () => {
   );
 });
 
+/** Who gets what a router sends to all, by way of whom it comes. */
+function reachedFrom(origin: string, topologies: Map<string, Topology>): string[] {
+  const reached: string[] = [];
+  const pass = (router: string): void => {
+    reached.push(router);
+    for (const child of topologies.get(router)?.children(origin) ?? []) pass(child);
+  };
+  pass(origin);
+  return reached;
+}
+
 test('what is for all reaches each router once, whoever sends it', () => {
   fc.assert(
     fc.property(graph, (network) => {
       const topologies = views(network);
       for (const origin of network.routers) {
-        const reached: string[] = [];
-        const pass = (router: string): void => {
-          reached.push(router);
-          for (const child of topologies.get(router)?.children(origin) ?? []) pass(child);
-        };
-        pass(origin);
         const expected = [...neighboursOf(topologies.get(origin) as Topology).keys(), origin];
-        assert.equal(reached.sort(), expected.sort());
+        assert.equal(reachedFrom(origin, topologies).sort(), expected.sort());
       }
     }),
     { numRuns: RUNS },
   );
+});
+
+test('so it does where a router has very many neighbours', () => {
+  const rim = Array.from({ length: 90 }, (_, index) => `r${index}`);
+  const spokes = rim.map((other, index) => ({ one: 'hub', other, cost: 1 + (index % 3) }));
+  const wheel = rim.map((one, index) => ({ one, other: rim[(index + 1) % rim.length] as string, cost: 1 }));
+  const network = { routers: ['hub', ...rim], lines: [...spokes, ...wheel] };
+  const topologies = views(network);
+  for (const origin of ['hub', 'r0', 'r7']) {
+    assert.equal(reachedFrom(origin, topologies).sort(), [...network.routers].sort());
+  }
 });
 
 test('a message passes over a router exactly when the path leads there', () => {
