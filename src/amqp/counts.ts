@@ -9,6 +9,8 @@ export class DeliveryCounts {
   rejected = 0;
   released = 0;
   modified = 0;
+  /** Presettled ones that were not sent, since too many stood in line. */
+  dropped = 0;
 
   begun(settled: boolean): void {
     this.deliveries++;
@@ -29,5 +31,6 @@ export class DeliveryCounts {
     this.rejected += more.rejected;
     this.released += more.released;
     this.modified += more.modified;
+    this.dropped += more.dropped;
   }
 }

@@ -264,6 +264,11 @@ export class Receiver extends Link {
   #limit = 0;
   #current: IncomingDelivery | null = null;
   #live = new Set<IncomingDelivery>();
+  /**
+   * Only what is still coming counts against the capacity, not what is to be settled: for a link that many share, of whom
+   * one that waits for an outcome must not stop the others.
+   */
+  shared = false;
 
   constructor(session: Session, handle: number, options: LinkOptions, handler: ReceiverHandler) {
     super(session, handle, options);
@@ -288,7 +293,7 @@ export class Receiver extends Link {
   setCapacity(deliveries: number): void {
     if (this.#capacity === deliveries) return;
     this.#capacity = deliveries;
-    this.#grant(deliveries - this.#live.size);
+    this.#grant(this.#room);
   }
 
   onAttach(initialDeliveryCount: number): void {
@@ -348,7 +353,9 @@ export class Receiver extends Link {
     delivery.complete = !transfer.more || transfer.aborted;
     if (delivery.complete) this.#current = null;
     this.handler.onTransfer(delivery, chunk);
-    if (delivery.complete && (delivery.remoteSettled || delivery.settled)) this.#forget(delivery);
+    if (!delivery.complete) return;
+    if (delivery.remoteSettled || delivery.settled) this.#forget(delivery);
+    else if (this.shared) this.#topUp();
   }
 
   /** We have told a state of a delivery. */
@@ -384,6 +391,10 @@ export class Receiver extends Link {
     }
   }
 
+  get #room(): number {
+    return this.#capacity - (this.shared ? (this.#current ? 1 : 0) : this.#live.size);
+  }
+
   #forget(delivery: IncomingDelivery): void {
     if (!this.#live.delete(delivery)) return;
     this.session.forgetIncoming(delivery);
@@ -392,7 +403,7 @@ export class Receiver extends Link {
 
   /** Deliveries under way count against the capacity, so that a slow consumer is not sent without end. */
   #topUp(): void {
-    const room = this.#capacity - this.#live.size;
+    const room = this.#room;
     if (room > this.#credit && room - this.#credit >= this.#capacity / 4) this.#grant(room);
   }
 

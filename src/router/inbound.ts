@@ -34,6 +34,8 @@ export class InboundLink implements ReceiverHandler, Producer {
   /** Begins to take messages on the link. */
   bind(receiver: Receiver): void {
     this.#receiver = receiver;
+    // A client is bound by what it has not settled; what a router sends is many clients', and each is bound where it is.
+    receiver.shared = this.via.isRouter && this.address === null;
     if (this.#key?.startsWith('M')) {
       this.#entry = this.via.router.addresses.addProducer(this.#key, this);
       this.onConsumersChanged();
@@ -224,6 +226,8 @@ class Inbound implements Source, UnderWay {
     }
     guard?.trackIncoming(this, address);
     this.#peer.onArrival(arrival);
+    // Where it stands in line there is a bound, and who stands behind it in the session has other consumers.
+    if (arrival.complete && this.#peer.isRouter) whole.disown();
     const sink = this.#peer.router.route(arrival, this);
     if (sink) {
       // The outcome may be known already: then nothing more of it is wanted.

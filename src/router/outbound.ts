@@ -46,7 +46,8 @@ export function sendTo(peer: Peer, shared: Sender | null, arrival: Arrival, sour
   peer.guard?.delivering(arrival.head, arrival.address);
   const streams = arrival.complete ? null : peer.streams;
   const sender = streams ? takeLink(streams) : shared;
-  if (!sender) {
+  if (!sender || (sender === shared && isTooLong(sender.waiting, arrival))) {
+    if (arrival.settled && sender) sender.counts.dropped++;
     arrival.first.release();
     onDone();
     queueMicrotask(() => source.onOutcome(RELEASED, true));
@@ -62,6 +63,11 @@ export function sendTo(peer: Peer, shared: Sender | null, arrival: Arrival, sour
   return sink;
 }
 
+/** Whether so many messages stand in line that one more of this length is too much. */
+function isTooLong(line: number, { first, complete }: Arrival): boolean {
+  return complete && (line >= MOST_IN_LINE || line * first.length > MOST_OCTETS_IN_LINE);
+}
+
 /** A link with no stream on it; null when the peer allows no more sessions. */
 function takeLink(streams: StreamingLinks): Sender | null {
   try {
@@ -71,6 +77,10 @@ function takeLink(streams: StreamingLinks): Sender | null {
     return null;
   }
 }
+
+/** Messages, and about how many octets of them, that may stand in line for a peer that does not take them. */
+const MOST_IN_LINE = 2_500;
+const MOST_OCTETS_IN_LINE = 16 * 1024 * 1024;
 
 /** Octets of one delivery that never wait here: a window of some MiB, end to end or of a session, stops a source before. */
 const MOST_WAITING = 64 * 1024 * 1024;

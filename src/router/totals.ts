@@ -10,11 +10,14 @@ export class Totals {
   egress = 0;
   /** Messages that went to other interior routers. */
   transit = 0;
+  /** Messages that nobody asked about, and that were not sent. */
+  dropped = 0;
 
   /** Adds all that a connection has carried. */
   add({ role, connection }: Peer): void {
     const { in: came, out: went } = connection.counts;
     this.outcomes.add(came);
+    this.dropped += went.dropped;
     if (role === 'normal' || role === 'edge') {
       this.ingress += came.deliveries;
       this.egress += went.deliveries;
@@ -26,7 +29,8 @@ export class Totals {
   /** These, and those of the connections that there are. */
   with(peers: Iterable<Peer>): Totals {
     const sum = new Totals();
-    Object.assign(sum, { ingress: this.ingress, egress: this.egress, transit: this.transit });
+    const { ingress, egress, transit, dropped } = this;
+    Object.assign(sum, { ingress, egress, transit, dropped });
     sum.outcomes.add(this.outcomes);
     for (const peer of peers) sum.add(peer);
     return sum;

@@ -302,7 +302,7 @@ export class Uplink extends Peer {
         onDetached: (error) => this.#refused('the downlink', error),
       },
     );
-    receiver.setCapacity(LINK_CAPACITY);
+    link.bind(receiver);
   }
 
   #openTracking(session: Session): void {

@@ -575,6 +575,19 @@ test('drain: credit that nothing waits for comes back at once, the rest when it 
   assert.equal(second.fields.slice(4, 9), [0, 15, 0, null, true]);
 });
 
+test('a link that many share has credit for what comes, one of its own only for what is settled, too', async () => {
+  await using pair = await openPair();
+  for (const shared of [false, true]) {
+    const { sender, receiver, inbox } = await openLink(pair, { credit: 8 });
+    receiver.shared = shared;
+    for (let count = 0; count < 50; count++) sender.send(false, new Outcomes()).end(false, chunkOf('x'));
+    await until(() => inbox.completed.length === (shared ? 50 : 8), 'they have come');
+    await settleDown();
+    assert.is(inbox.completed.length, shared ? 50 : 8);
+    assert.is(receiver.outstanding, inbox.completed.length);
+  }
+});
+
 test('an echo is answered', async () => {
   await using pair = await rawClient();
   const { peer, events } = pair;

@@ -1,4 +1,4 @@
-/** Applications that speak AMQP 1.0 themselves, on `normal` accesses of two edges and their hub. */
+/** Applications that speak AMQP 1.0 themselves, on `normal` accesses of three hubs in a line and of edges at its ends. */
 import { createHash, randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -7,31 +7,47 @@ import { RELEASED, terminus } from '../../src/amqp/performatives.ts';
 import type { Chunk } from '../../src/net/chunk.ts';
 import { AmqpClient, closeClients, type Outcome, type Receiver, type Sender } from '../support/amqp.ts';
 import { eventually, sleep } from '../support/eventually.ts';
-import { connector, edge, hub, listener, newNetwork, normalAccess } from '../support/network.ts';
+import {
+  connector,
+  edge,
+  hub,
+  listener,
+  type Network,
+  neighbour,
+  newNetwork,
+  normalAccess,
+} from '../support/network.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { type Shown, Skiff } from '../support/skiff.ts';
 import { closeSockets, connect, freePort, greeter, read, readToEnd } from '../support/tcp.ts';
 
 const test = suite('amqp-clients');
 
-type Place = 'hub' | 'store1' | 'store2';
+type Place = 'hub' | 'store1' | 'store2' | 'farHub' | 'farStore';
 
 let hubSite: Skiff;
 let store1: Skiff;
+let farStore: Skiff;
 const ports = {} as Record<Place, number>;
 
 test.before(async () => {
   const network = await newNetwork();
-  ports.hub = network.normalPort;
+  const middle = await newNetwork(network.host, network.ca);
+  const far = await newNetwork(network.host, network.ca);
+  [ports.hub, ports.farHub] = [network.normalPort, far.normalPort];
   hubSite = await Skiff.run({ documents: hub(network) });
-  const start = async (name: 'store1' | 'store2'): Promise<Skiff> => {
-    ports[name] = await freePort();
-    const site = await Skiff.run({ documents: [...edge(network, name), normalAccess(ports[name])] });
+  await Skiff.run({ documents: [...hub(middle, [], 'middle'), ...neighbour(network, 'hub')] });
+  const farHub = await Skiff.run({ documents: [...hub(far, [], 'far-hub'), ...neighbour(middle, 'middle')] });
+  await farHub.until('Link', 'middle', 'Ready');
+  const start = async (place: 'store1' | 'store2' | 'farStore', at: Network): Promise<Skiff> => {
+    ports[place] = await freePort();
+    const site = await Skiff.run({ documents: [...edge(at, place.toLowerCase()), normalAccess(ports[place])] });
     await site.until('Link', 'to-hub', 'Ready');
     return site;
   };
-  store1 = await start('store1');
-  await start('store2');
+  store1 = await start('store1', network);
+  await start('store2', network);
+  farStore = await start('farStore', far);
 });
 
 test.after(async () => {
@@ -40,13 +56,19 @@ test.after(async () => {
   await Skiff.stopAll();
 });
 
-/** Every way a message may go: within a site, up, down, and from edge to edge. */
+/** Nobody asks what becomes of its messages. */
+const SETTLED = { snd_settle_mode: 1 };
+
+/** Every way a message may go: within a site, up, down, from edge to edge, and over the hubs between. */
 const WAYS: [Place, Place][] = [
   ['hub', 'hub'],
   ['store1', 'store1'],
   ['store1', 'hub'],
   ['hub', 'store1'],
   ['store1', 'store2'],
+  ['farHub', 'hub'],
+  ['store1', 'farHub'],
+  ['farStore', 'store1'],
 ];
 
 async function linked(
@@ -114,7 +136,7 @@ test('a message arrives as it was sent, and its outcome comes back', async () =>
 
 test('messages that nobody asks about arrive too, in their order', async () => {
   for (const [from, to] of WAYS) {
-    const { sender, receiver, close } = await linked(from, to, 'events', { snd_settle_mode: 1 });
+    const { sender, receiver, close } = await linked(from, to, 'events', SETTLED);
     for (let index = 0; index < 200; index++) {
       await sender.untilCredit();
       sender.link.send({ body: index });
@@ -133,7 +155,7 @@ test('messages that nobody asks about arrive too, in their order', async () => {
 });
 
 test('requests are answered to an address that the network gives', async () => {
-  for (const [from, to] of [...WAYS, ['store2', 'store1'] as [Place, Place]]) {
+  for (const [from, to] of [...WAYS, ['store2', 'store1'], ['store1', 'farStore']] as [Place, Place][]) {
     const [asking, answering] = [await AmqpClient.connect(ports[from]), await AmqpClient.connect(ports[to])];
     const requests = await answering.receiver('prices', { autoaccept: true });
     const replies = await asking.receiver({ address: '', dynamic: true }, { autoaccept: true });
@@ -163,11 +185,12 @@ test('requests are answered to an address that the network gives', async () => {
 test('there is credit only while somebody consumes', async () => {
   for (const [from, to] of WAYS) {
     const near = await AmqpClient.connect(ports[from]);
-    const sender = await near.sender('quiet');
+    const address = `quiet-${from}-${to}`;
+    const sender = await near.sender(address);
     await sleep(300);
     assert.is(sender.credit, 0, `from ${from} to ${to}`);
     const far = await AmqpClient.connect(ports[to]);
-    const receiver = await far.receiver('quiet', { autoaccept: true });
+    const receiver = await far.receiver(address, { autoaccept: true });
     await sender.untilCredit();
     assert.is((await sender.send({ body: 'x' })).outcome, 'accepted');
     await receiver.next();
@@ -269,27 +292,80 @@ test('a consumer that gives little credit gets everything, at its own pace', asy
   await far.close();
 });
 
+test('one that takes nothing, or settles nothing, holds up nobody but those who send to it', async () => {
+  const clients = await Promise.all(
+    (['farStore', 'farStore', 'store1', 'store1', 'store1'] as const).map((place) => AmqpClient.connect(ports[place])),
+  );
+  const [silent, far, near, flooding, other] = clients as [AmqpClient, AmqpClient, AmqpClient, AmqpClient, AmqpClient];
+  const undecided = await silent.receiver('undecided', { credit: 1_000 });
+  const closed = await silent.receiver('closed', { credit: 0 });
+  const open = await far.receiver('open', { autoaccept: true });
+  const [toOpen, toAny, settling] = [
+    await other.sender(null),
+    await near.sender(null),
+    await flooding.sender('closed', SETTLED),
+  ];
+  const reachesOpen = async (): Promise<void> => {
+    await toOpen.untilCredit();
+    assert.is((await toOpen.send({ to: 'open', body: 'x' })).outcome, 'accepted');
+    await open.next();
+  };
+  await toAny.untilCredit();
+  await eventually('the far address is known', async () => {
+    const sent = toAny.send({ to: 'undecided', body: 'x' });
+    return Promise.race([sent.then(() => false), eventually('it is there', () => undecided.all.length > 0)]);
+  });
+  const count = toAny.credit;
+  for (let sent = 0; sent < count; sent++) toAny.link.send({ to: 'undecided', body: 'x' });
+  await eventually('all are in its hands', () => undecided.all.length >= count);
+  await reachesOpen();
+  let sent = 0;
+  await eventually('far more has been sent than anybody keeps', async () => {
+    await settling.untilCredit();
+    for (let left = settling.credit; left > 0; left--) settling.link.send({ body: ++sent });
+    return sent > 20_000;
+  });
+  await reachesOpen();
+  closed.link.add_credit(10_000);
+  await eventually('what was kept has come', () => closed.all.length >= 250);
+  const bodies = closed.all.map(({ message: { body } }) => body);
+  assert.equal(
+    bodies,
+    bodies.toSorted((a, b) => a - b),
+    'in order',
+  );
+  assert.ok(bodies.length < 20_000);
+  for (const client of clients) await client.close();
+});
+
 test('consumers at several sites share the messages of one address', async () => {
   const clients = await Promise.all(
-    (['hub', 'store1', 'store2'] as const).map((place) => AmqpClient.connect(ports[place])),
+    (['hub', 'store1', 'store2', 'farHub', 'farStore'] as const).map((place) => AmqpClient.connect(ports[place])),
   );
-  const receivers = await Promise.all(clients.map((client) => client.receiver('shared', { autoaccept: true })));
+  const receivers = await Promise.all(clients.map((client) => client.receiver('shared')));
   const near = await AmqpClient.connect(ports.hub);
   const sender = await near.sender('shared');
   await sender.untilCredit();
-  await eventually('each gets some', async () => {
-    assert.is((await sender.send({ body: 'x' })).outcome, 'accepted');
+  // What is in hand at the near ones makes it worth going farther.
+  const outcomes: Promise<Outcome>[] = [];
+  await eventually('each gets some', () => {
+    outcomes.push(sender.send({ body: 'x' }));
     return receivers.every(({ all }) => all.length > 0);
   });
+  for (const { all, link } of receivers) {
+    link.on('message', ({ delivery }) => delivery?.accept());
+    for (const { delivery } of all) delivery.accept();
+  }
+  assert.ok((await Promise.all(outcomes)).every(({ outcome }) => outcome === 'accepted'));
   for (const client of [near, ...clients]) await client.close();
 });
 
 test('mc/ addresses reach every consumer, once', async () => {
   const clients = await Promise.all(
-    (['hub', 'store1', 'store2'] as const).map((place) => AmqpClient.connect(ports[place])),
+    (['hub', 'store1', 'store2', 'farHub', 'farStore'] as const).map((place) => AmqpClient.connect(ports[place])),
   );
   const receivers = await Promise.all(clients.map((client) => client.receiver('mc/news', { autoaccept: true })));
-  for (const place of ['hub', 'store1'] as const) {
+  for (const place of ['hub', 'store1', 'farStore'] as const) {
     const near = await AmqpClient.connect(ports[place]);
     const sender = await near.sender('mc/news');
     await sender.untilCredit();
@@ -304,7 +380,7 @@ test('mc/ addresses reach every consumer, once', async () => {
     await sleep(200);
     assert.equal(
       receivers.map(({ all }) => all.map(({ message }) => message.body)),
-      [['news'], ['news'], ['news']],
+      clients.map(() => ['news']),
       place,
     );
     for (const receiver of receivers) receiver.all.length = 0;
@@ -364,8 +440,10 @@ test('a stream that one consumer gives back goes to the next', async () => {
     ['hub', 'hub'],
     ['store1', 'hub'],
     ['hub', 'store1'],
+    ['store1', 'farStore'],
+    ['farStore', 'hub'],
   ] as const) {
-    const sites = { hub: hubSite, store1, store2: store1 };
+    const sites = { hub: hubSite, store1, farStore };
     const port = await freePort();
     const other = await refusing(ports[to], 'offered');
     await sites[to].apply(connector('offered', backend.port));

@@ -102,8 +102,9 @@ export const routerMetrics = entityType<Metrics>({
       const clients = [...view.router.peers].filter(({ role }) => role === 'normal');
       return { tcp: tcp.open, amqp: clients.length, http1: 0, http2: 0 };
     }),
+    droppedPresettledDeliveries: number(({ totals }) => totals.dropped),
     ...empty('integer', 'memoryUsage'),
-    ...zero('autoLinkCount', 'droppedPresettledDeliveries', 'deliveriesRedirectedToFallback', 'linksBlocked'),
+    ...zero('autoLinkCount', 'deliveriesRedirectedToFallback', 'linksBlocked'),
     ...zero('deliveriesDelayed1Sec', 'deliveriesDelayed10Sec', 'deliveriesStuck'),
     ...zero('deliveriesIngressRouteContainer', 'deliveriesEgressRouteContainer'),
     ...zero('deliveriesIngressInterNetwork', 'deliveriesEgressInterNetwork'),
