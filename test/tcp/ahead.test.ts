@@ -88,7 +88,7 @@ test('a stream that has come whole is not taken back by its sender', () => {
     const router = newRouter();
     const far = new Taker();
     router.addresses.addConsumer('Mecho', far);
-    const link = new InboundLink({ router, isRouter: true } as unknown as Peer, null);
+    const link = new InboundLink({ router, isRouter: true, onArrival() {} } as unknown as Peer, null);
     const delivery = { complete: false, aborted: false, remoteSettled: false, context: null, update() {} };
     const take = (chunk: Chunk | null): void => link.onTransfer(delivery as unknown as IncomingDelivery, chunk);
     const { first } = openingOf('echo', null);
