@@ -9,6 +9,7 @@ import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from './
 import type { UnderWay } from './guard.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
+import type { UnansweredStream } from './unanswered.ts';
 
 export class LinkConsumer implements Consumer {
   readonly via: Peer;
@@ -45,14 +46,18 @@ export class LinkConsumer implements Consumer {
       this.#streams++;
     }
     const message = via.isRouter ? annotate(arrival, via.router) : arrival.first;
+    const { unanswered } = via.router;
+    let waiting: UnansweredStream | null = null;
     const sink = new OutboundSink(sender, arrival, message, source, () => {
       via.guard?.forget(sink);
+      if (waiting) unanswered.remove(waiting);
       if (!streaming) return;
       this.#streams--;
       via.streams?.giveBack(sender);
     });
     via.guard?.trackOutgoing(sink, arrival.address);
-    return sink;
+    if (streaming && via.isForeign) waiting = unanswered.add(arrival, sink, () => source.onWritable());
+    return waiting ?? sink;
   }
 }
 

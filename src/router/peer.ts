@@ -22,6 +22,8 @@ export abstract class Peer implements ConnectionHandler {
   abstract readonly isRouter: boolean;
   /** Links for streams, when the peer knows them. */
   streams: StreamingLinks | null = null;
+  /** A router that is not ours. */
+  isForeign = false;
   /** What stands between the peer and the network, when it is a fleet's device. */
   readonly guard: Guard | null = null;
   #connection: Connection | null = null;
@@ -55,8 +57,8 @@ export abstract class Peer implements ConnectionHandler {
     ) {
       this.streams = new StreamingLinks(this.connection);
     }
-    if (this.isRouter && open.properties?.get('product') !== 'skiff')
-      this.connection.sessionWindow = SHARED_SESSION_WINDOW;
+    this.isForeign = this.isRouter && open.properties?.get('product') !== 'skiff';
+    if (this.isForeign) this.connection.sessionWindow = SHARED_SESSION_WINDOW;
     this.onOpened(open);
   }
 

@@ -6,6 +6,7 @@ import { type Arrival, type Consumer, forwardToOne, Multicast, type Sink, type S
 import { Privileges } from './privileges.ts';
 import type { RouterIdentity } from './protocol.ts';
 import { Records } from './records/records.ts';
+import { Unanswered } from './unanswered.ts';
 
 export class Router {
   readonly identity: RouterIdentity;
@@ -19,6 +20,7 @@ export class Router {
   /** Fingerprints of certificates that are good no more. */
   revoked: ReadonlySet<string> = new Set();
   readonly privileges = new Privileges();
+  readonly unanswered = new Unanswered();
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;
@@ -60,6 +62,7 @@ export class Router {
    */
   route(arrival: Arrival, source: Source): Sink | null {
     if (this.#looped(arrival.head.annotations)) return null;
+    this.unanswered.onMessage(arrival.head.to);
     const address = this.addresses.get(addressKey(arrival.address, this.id));
     if (address?.multicast) return new Multicast(address, arrival, source);
     const sink = address ? forwardToOne(address, arrival, source) : null;
