@@ -95,8 +95,8 @@ class Inbound implements Source, UnderWay {
   #sink: Sink | null = null;
   /** The two ends of the stream agree on how far it may run ahead. */
   #ownWindow = false;
-  /** What the sender was told of a stream that failed before its end. */
-  #failure: DeliveryState | null = null;
+  /** The last word on a message whose end has not come. */
+  #lastWord: DeliveryState | null = null;
   /** The beginning of a message whose head has not come whole. */
   #gathered: Buffer | null = null;
 
@@ -123,7 +123,7 @@ class Inbound implements Source, UnderWay {
     if (!delivery.complete) return;
     if (delivery.remoteSettled) this.#peer.guard?.forget(this);
     this.#sink?.end(delivery.remoteSettled);
-    if (this.#failure) delivery.update(this.#failure, true);
+    if (this.#lastWord) delivery.update(this.#lastWord, true);
   }
 
   giveUp(): void {
@@ -134,22 +134,21 @@ class Inbound implements Source, UnderWay {
 
   cut(): void {
     this.giveUp();
-    const state: DeliveryState = { outcome: 'rejected', error: NO_RIGHT };
-    if (!this.#delivery.complete) this.#failure = state;
-    this.#delivery.update(state, this.#delivery.complete);
+    this.#tell({ outcome: 'rejected', error: NO_RIGHT }, true);
   }
 
   onOutcome(state: DeliveryState, settled: boolean): void {
     const delivery = this.#delivery;
     if (settled || isTerminal(state)) this.#peer.guard?.forget(this);
     if (isTerminal(state) && state.outcome !== 'accepted' && !delivery.complete) {
-      // The rest is not wanted. The sender hears why, and settles when it ends the stream.
+      // The rest is not wanted. The sender hears why, and ends the stream.
       const sink = this.#sink;
       this.#sink = DISCARD;
-      if (!settled) this.#failure = state;
       sink?.end(true);
+      this.#tell(state, true);
+    } else {
+      this.#tell(state, settled);
     }
-    delivery.update(state, settled);
   }
 
   onWritable(): void {
@@ -241,7 +240,17 @@ class Inbound implements Source, UnderWay {
   #refuse(state: DeliveryState): void {
     this.#peer.guard?.forget(this);
     this.#sink = DISCARD;
-    this.#delivery.update(state, true);
+    this.#tell(state, true);
+  }
+
+  /**
+   * Tells the sender, and settles no message before its last transfer is here: skupper-router (3.5.1) that hears the last
+   * word while it still has something to send never sends it, nor anything else on that link, which it uses again.
+   */
+  #tell(state: DeliveryState, last: boolean): void {
+    const { complete } = this.#delivery;
+    if (last && !complete) this.#lastWord = state;
+    this.#delivery.update(state, last && complete);
   }
 }
 

@@ -11,6 +11,7 @@ import type { UnderWay } from './guard.ts';
 import type { Peer } from './peer.ts';
 import type { Router } from './router.ts';
 import type { StreamingLinks } from './streaming-links.ts';
+import type { UnansweredStream } from './unanswered.ts';
 
 export class LinkConsumer implements Consumer {
   readonly via: Peer;
@@ -54,13 +55,17 @@ export function sendTo(peer: Peer, shared: Sender | null, arrival: Arrival, sour
     return DISCARD;
   }
   const message = peer.isRouter ? annotate(arrival, peer.router) : arrival.first;
+  const { unanswered } = peer.router;
+  let waiting: UnansweredStream | null = null;
   const sink = new OutboundSink(sender, arrival, message, source, () => {
     peer.guard?.forget(sink);
+    if (waiting) unanswered.remove(waiting);
     onDone();
     streams?.giveBack(sender);
   });
   peer.guard?.trackOutgoing(sink, arrival.address);
-  return sink;
+  if (streams && peer.isForeign) waiting = unanswered.add(arrival, sink, () => source.onWritable());
+  return waiting ?? sink;
 }
 
 /** Whether so many messages stand in line that one more of this length is too much. */

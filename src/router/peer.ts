@@ -34,6 +34,8 @@ export abstract class Peer implements ConnectionHandler {
   abstract readonly isRouter: boolean;
   /** Links for streams, when the peer knows them. */
   streams: StreamingLinks | null = null;
+  /** A router that is not ours. */
+  isForeign = false;
   /** What stands between the peer and the network, when it is a fleet's device. */
   readonly guard: Guard | null = null;
   /** Hears of each kind of thing, once, that the peer sent and may not send. */
@@ -97,8 +99,8 @@ export abstract class Peer implements ConnectionHandler {
     ) {
       this.streams = new StreamingLinks(this.connection, this.streamCapabilities);
     }
-    if (this.isRouter && open.properties?.get('product') !== 'skiff')
-      this.connection.sessionWindow = SHARED_SESSION_WINDOW;
+    this.isForeign = this.isRouter && open.properties?.get('product') !== 'skiff';
+    if (this.isForeign) this.connection.sessionWindow = SHARED_SESSION_WINDOW;
     this.onOpened(open);
   }
 

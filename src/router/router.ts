@@ -10,6 +10,7 @@ import { Privileges } from './privileges.ts';
 import type { RouterIdentity } from './protocol.ts';
 import { Records } from './records/records.ts';
 import { Totals } from './totals.ts';
+import { Unanswered } from './unanswered.ts';
 
 export class Router {
   readonly identity: RouterIdentity;
@@ -27,6 +28,7 @@ export class Router {
   readonly peers = new Set<Peer>();
   /** What the connections carried that are gone. */
   readonly totals = new Totals();
+  readonly unanswered = new Unanswered();
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;
@@ -70,6 +72,7 @@ export class Router {
    */
   route(arrival: Arrival, source: Source): Sink | null {
     if (this.#looped(arrival.head.annotations)) return null;
+    this.unanswered.onMessage(arrival.head.to);
     const address = this.addresses.get(addressKey(arrival.address, this.id));
     if (address?.multicast) return new Multicast(() => this.#consumersOf(address), arrival, source);
     const sink = address ? forwardToOne(address, arrival, source) : null;

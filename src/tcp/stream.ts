@@ -263,9 +263,8 @@ export abstract class TcpStream implements Sink, Source {
   /** The one place that decides whether the socket is read. */
   #updateReading(): void {
     if (this.#over || this.#inputEnded) return;
-    // Before the answer comes, one read is all that may go ahead, and the end may not: skupper-router (3.5.1) takes what
-    // reached it before its server's connection stood for written when sixteen buffers of it are, and loses the rest of
-    // a stream that has ended. Its own listeners send nothing that early.
+    // Before the answer comes, one read is all that may go ahead, and the end may not: whatever goes ahead is kept by the
+    // last router of ours on its way to one that is not (`router/unanswered.ts`).
     const ahead = this.#in === null && this.#window.sent > 0;
     const wanted = this.#out !== null && !this.#out.blocked && !this.#window.full && !ahead;
     if (!wanted) this.#pause();

@@ -8,6 +8,8 @@ import type { Issued } from '../support/certificates.ts';
 import { eventually, within } from '../support/eventually.ts';
 
 const binary = process.env.SKROUTERD;
+/** A directory for what the routers log with every frame in it, for whoever looks into a failure; none: they keep little. */
+const traces = process.env.SKROUTERD_TRACES;
 
 /** Whether there is one; says so where there is none, in the words that count as a skipped test. */
 export function available(): boolean {
@@ -60,6 +62,11 @@ export class SkupperRouter {
     // As Skupper configures every router of its own.
     this.#put(['address', { prefix: 'mc', distribution: 'multicast' }]);
     this.#put(['log', { module: 'DEFAULT', enable: 'info+', outputFile: 'stderr' }]);
+    if (traces) {
+      const outputFile = join(traces, `${id}-${process.pid}.log`);
+      for (const module of ['PROTOCOL', 'TCP_ADAPTOR'])
+        this.#put(['log', { name: `traces of ${module}`, module, enable: 'debug+', outputFile }]);
+    }
     const clients = { host: HOST, port: `${normalPort}`, role: 'normal', saslMechanisms: 'ANONYMOUS' };
     this.#put(['listener', { name: 'clients', ...clients }]);
     const link = { host: HOST, sslProfile: 'mutual', saslMechanisms: 'EXTERNAL' };

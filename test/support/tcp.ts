@@ -188,13 +188,18 @@ export function ending(socket: Socket): Promise<'end' | 'reset'> {
   return within('the end of the connection', ended);
 }
 
+/** Milliseconds without an octet in either direction after which a bulk stream is taken to be stuck. */
+const STUCK = 30_000;
+
 /**
  * Sends `octets` of random data and its end, and counts and hashes what comes, to its end. Resolves when both
- * directions are done.
+ * directions are done, rejects when the stream is stuck.
  */
 export async function bulk(socket: Socket, octets: number): Promise<{ sent: string; received: string; count: number }> {
+  socket.setTimeout(STUCK, () => socket.destroy(new Error(`stuck for ${STUCK} ms`)));
   const [sent, received] = [createHash('sha256'), createHash('sha256')];
   const [count] = await Promise.all([hashAll(socket, received), sendRandom(socket, octets, sent)]);
+  socket.setTimeout(0);
   return { count, sent: sent.digest('hex'), received: received.digest('hex') };
 }
 
@@ -207,7 +212,10 @@ export function hashAll(socket: Socket, hash: Hash): Promise<number> {
       count += part.length;
     });
     socket.once('end', () => resolve(count));
-    socket.once('close', () => reject(new Error(`closed after ${count} octets, before its end`)));
+    socket.once('close', () => {
+      const why = socket.errored ? ` (${socket.errored.message})` : '';
+      reject(new Error(`closed after ${count} octets, before its end${why}`));
+    });
   });
 }
 

@@ -68,7 +68,7 @@ test('one read of a client goes ahead of the answer, and its end does not', asyn
   client.end(Buffer.alloc(octets));
   await eventually('the first octets have come', () => far.octets > 0);
   await sleep(200);
-  // As many as fit a few of the buffers that skupper-router writes at once when its server's connection stands.
+  // Little enough for a router on the way to keep.
   assert.ok(far.octets <= 16 * 1024, `${far.octets} octets`);
   assert.not.ok(far.ended);
 

@@ -1,0 +1,142 @@
+/** What a router that is not ours cannot bear, and so is not made to: both were seen of skupper-router 3.5.1. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readHead, streamStart } from '../../src/amqp/message.ts';
+import type { AccessState, PartConfig, PartState } from '../../src/router/protocol.ts';
+import { Parts } from '../../src/tcp/parts.ts';
+import { chunkOf } from '../amqp/loopback.ts';
+import { makeCa } from '../support/certificates.ts';
+import { eventually } from '../support/eventually.ts';
+import { closeHostileEdges, DOWNLINK, HostileEdge } from '../support/hostile-edge.ts';
+import { closeSockets, connect } from '../support/tcp.ts';
+
+const test = suite('a router that is not ours');
+const running: Parts[] = [];
+const ca = makeCa('network');
+const host = '127.0.0.1';
+
+test.after.each(async () => {
+  await closeHostileEdges();
+  await closeSockets();
+  for (const parts of running.splice(0)) await parts.stop(200);
+});
+
+async function newHub(...more: PartConfig[]) {
+  const states = new Map<string, PartState>();
+  const siteId = '5a17f1e1-0000-4000-8000-000000000001';
+  const parts = new Parts({ id: 'hub', mode: 'interior', siteId, siteName: 'hub', version: '1' }, (changed) => {
+    for (const state of changed) states.set(state.name, state);
+  });
+  running.push(parts);
+  const tls = { ...ca.issue({ commonName: 'hub', hosts: [host] }), ca: ca.certificate };
+  await parts.apply([{ kind: 'access', name: 'edges', role: 'edge', host, port: 0, tls }, ...more], []);
+  const { port } = states.get('edges') as AccessState;
+  const edge = (id: string, product?: string) =>
+    HostileEdge.connect(port as number, { ...ca.issue({ commonName: id }), ca: ca.certificate }, id, product);
+  return { edge, states };
+}
+
+/** Resolves when all that was sent to and fro before has been taken. */
+const passed = (edge: HostileEdge) => edge.send({ to: 'nobody' });
+
+/** The octets of the first stream that came to the edge, as far as they have come; null before. */
+function bodyAt(edge: HostileEdge): Buffer | null {
+  const [stream] = edge.streams.received;
+  if (!stream) return null;
+  const octets = Buffer.concat(stream.parts);
+  const head = readHead(octets, 0, octets.length, false);
+  return octets.subarray(streamStart(octets, head?.bodyStart as number, octets.length));
+}
+
+/** Where the first stream that came to the edge awaits its answer. */
+function replyAt(edge: HostileEdge): string {
+  const octets = Buffer.concat(edge.streams.received[0]?.parts ?? []);
+  return readHead(octets, 0, octets.length, false)?.replyTo as string;
+}
+
+test('a message that nobody takes is settled when it has come whole, and not before', async () => {
+  const { edge } = await newHub();
+  const foreign = await edge('foreign');
+  const { delivery, outcomes } = foreign.stream({ to: 'nobody' }, 'octets');
+  await eventually('it is released', () => outcomes.states.length > 0);
+  assert.equal(outcomes.states, [{ state: { outcome: 'released' }, settled: false }]);
+  delivery.end(false);
+  await eventually('it is settled', () => outcomes.final);
+  assert.is(outcomes.final, 'released');
+});
+
+test('a message that a consumer has settled early is settled when it has come whole', async () => {
+  const { edge } = await newHub();
+  const [foreign, consumer] = [await edge('foreign'), await edge('consumer')];
+  const { inbox } = await consumer.receiver('quick');
+  const { delivery, outcomes } = foreign.stream({ to: 'quick', by: await foreign.sender('quick') }, 'octets');
+  const stream = await eventually('it has come', () => consumer.streams.received[0] ?? inbox.received[0]);
+  stream.delivery.update({ outcome: 'accepted' }, true);
+  await eventually('its outcome', () => outcomes.states.length > 0);
+  assert.equal(outcomes.states, [{ state: { outcome: 'accepted' }, settled: false }]);
+  delivery.end(false);
+  await eventually('it is settled', () => outcomes.final);
+});
+
+test('octets that run ahead of the answer wait for it here', async () => {
+  const { edge } = await newHub();
+  const [foreign, client] = [await edge('foreign'), await edge('client', 'skiff')];
+  await foreign.receiver('echo');
+  const reply = '_edge/client/temp.0123456789abcde';
+  await client.receiver('client', { capabilities: [DOWNLINK] });
+  const stream = client.stream({ to: 'echo', replyTo: reply, by: await client.sender('echo') }, '');
+  await eventually('the stream has come', () => foreign.streams.received[0]);
+  stream.delivery.write(chunkOf(Buffer.from('hello')));
+  await passed(client);
+  await passed(foreign);
+  assert.is(bodyAt(foreign)?.toString(), '');
+  foreign.stream({ to: reply }, 'good morning');
+  await eventually('the octets have come', () => bodyAt(foreign)?.toString() === 'hello');
+  stream.delivery.write(chunkOf(Buffer.from(' and more')));
+  stream.delivery.end(false);
+  await eventually('the rest has come', () => foreign.streams.received[0]?.delivery.complete);
+  assert.is(bodyAt(foreign)?.toString(), 'hello and more');
+});
+
+test('towards a router of ours they do not wait', async () => {
+  const { edge } = await newHub();
+  const [server, client] = [await edge('server', 'skiff'), await edge('client', 'skiff')];
+  await server.receiver('echo');
+  const said = { to: 'echo', replyTo: '_edge/client/temp.0123456789abcde', by: await client.sender('echo') };
+  const { delivery } = client.stream(said, '');
+  delivery.write(chunkOf(Buffer.from('hello')));
+  await eventually('the octets have come', () => bodyAt(server)?.toString() === 'hello');
+});
+
+test('a stream that is given up before its answer ends with what it had', async () => {
+  const { edge } = await newHub();
+  const [foreign, client] = [await edge('foreign'), await edge('client', 'skiff')];
+  await foreign.receiver('echo');
+  const said = { to: 'echo', replyTo: '_edge/client/temp.0123456789abcde', by: await client.sender('echo') };
+  const { delivery } = client.stream(said, '');
+  await eventually('the stream has come', () => foreign.streams.received[0]);
+  delivery.write(chunkOf(Buffer.from('hello')));
+  delivery.end(true);
+  await eventually('its end has come', () => foreign.streams.received[0]?.delivery.complete);
+  assert.is(bodyAt(foreign)?.toString(), '');
+});
+
+test('a client that speaks first is heard when its server has answered', async () => {
+  const { edge, states } = await newHub({ kind: 'listener', name: 'echo', routingKey: 'echo', host, port: 0 });
+  const foreign = await edge('foreign');
+  await foreign.receiver('echo');
+  const port = await eventually('the listener is open', () => {
+    const state = states.get('echo');
+    return state?.kind === 'listener' && state.status === 'open' ? state.port : null;
+  });
+  const client = await connect(port);
+  client.end('hello');
+  await eventually('the stream has come', () => foreign.streams.received[0]);
+  await passed(foreign);
+  assert.is(bodyAt(foreign)?.toString(), '');
+  foreign.stream({ to: replyAt(foreign) }, '');
+  await eventually('its end has come', () => foreign.streams.received[0]?.delivery.complete);
+  assert.is(bodyAt(foreign)?.toString(), 'hello');
+});
+
+test.run();
