@@ -1,4 +1,5 @@
 /** Links (AMQP 1.0, 2.6): one direction of messages within a session, governed by credit. */
+import { Bag } from '../net/bag.ts';
 import type { Chunk } from '../net/chunk.ts';
 import { IncomingDelivery, OutgoingDelivery, type OutgoingDeliveryHandler } from './delivery.ts';
 import { AmqpError, Condition, tell } from './error.ts';
@@ -96,7 +97,7 @@ export class Sender extends Link {
   /** The delivery whose transfers are under way: those of two must not mix on one link (2.6.14). */
   #current: OutgoingDelivery | null = null;
   /** Deliveries that are not both sent and settled. */
-  #live = new Set<OutgoingDelivery>();
+  readonly #live = new Bag<OutgoingDelivery>();
 
   constructor(session: Session, handle: number, options: LinkOptions, handler: SenderHandler) {
     super(session, handle, options);
@@ -161,7 +162,7 @@ export class Sender extends Link {
       this.#current = delivery;
       this.#credit--;
       this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
-      delivery.id = this.session.takeDeliveryId(delivery);
+      this.session.numberOutgoing(delivery);
     }
     if (!more) this.#current = null;
     this.session.sendTransfer(this, delivery, chunk, first, more, aborted);
@@ -201,8 +202,7 @@ export class Sender extends Link {
   }
 
   protected override abandon(): void {
-    const live = [...this.#live];
-    this.#live.clear();
+    const live = this.#live.empty();
     this.#line = [];
     this.#current = null;
     for (const delivery of live) {
@@ -250,7 +250,7 @@ export class Receiver extends Link {
   /** Delivery-count up to which the sender was ever allowed to go. */
   #limit = 0;
   #current: IncomingDelivery | null = null;
-  #live = new Set<IncomingDelivery>();
+  readonly #live = new Bag<IncomingDelivery>();
 
   constructor(session: Session, handle: number, options: LinkOptions, handler: ReceiverHandler) {
     super(session, handle, options);
@@ -342,8 +342,7 @@ export class Receiver extends Link {
   }
 
   protected override abandon(): void {
-    const live = [...this.#live];
-    this.#live.clear();
+    const live = this.#live.empty();
     this.#current = null;
     for (const delivery of live) {
       this.session.forgetIncoming(delivery);

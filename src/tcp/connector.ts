@@ -1,6 +1,7 @@
 /** A Connector: a server near this site, offered to the network under its routing key. */
 import { type ErrorFact, errorFact } from '../errors.ts';
 import { log } from '../log.ts';
+import { Bag } from '../net/bag.ts';
 import { secureContext } from '../net/tls.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
 import type { ConnectorConfig, ConnectorState, PartConfig } from '../router/protocol.ts';
@@ -16,7 +17,7 @@ export class Connector implements Consumer {
   readonly via = null;
   readonly #router: Router;
   readonly #report: (state: ConnectorState) => void;
-  readonly #streams = new Set<ServerStream>();
+  readonly #streams = new Bag<ServerStream>();
   #config: ConnectorConfig;
   #record: OwnRecord;
   /** null: the configuration does not say how to reach it; `#error` says why. */

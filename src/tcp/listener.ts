@@ -3,6 +3,7 @@ import net, { type Server, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { type ErrorFact, errorFact, type SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { Bag } from '../net/bag.ts';
 import { hostPort, socketFailure } from '../net/failure.ts';
 import { handshake, verification } from '../net/handshake.ts';
 import { reset } from '../net/reset.ts';
@@ -30,7 +31,7 @@ type Config = ListenerConfig | MultiKeyListenerConfig;
 export class Listener {
   readonly #router: Router;
   readonly #report: (state: ListenerState | MultiKeyListenerState) => void;
-  readonly #streams = new Set<ClientStream>();
+  readonly #streams = new Bag<ClientStream>();
   #config: Config;
   #keys: RoutingKeys;
   #context: SecureContext | null = null;

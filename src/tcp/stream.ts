@@ -6,8 +6,9 @@
  */
 import type { Socket } from 'node:net';
 import { ACCEPTED, type DeliveryState, isTerminal, MODIFIED_FAILED } from '../amqp/performatives.ts';
+import type { BagItem } from '../net/bag.ts';
 import type { Chunk } from '../net/chunk.ts';
-import { PayloadSlab, readInto } from '../net/reading.ts';
+import { letGo, PayloadSlab, readInto } from '../net/reading.ts';
 import { reset } from '../net/reset.ts';
 import { SocketWriter } from '../net/writing.ts';
 import type { Sink, Source } from '../router/forwarding.ts';
@@ -24,7 +25,9 @@ const KEEP_IN_SLABS = 128 * 1024;
 /** Chunks that are written together, once the socket takes some again. */
 const WRITE_TOGETHER = 64;
 
-export abstract class TcpStream implements Sink, Source {
+export abstract class TcpStream implements Sink, Source, BagItem {
+  /** Among those of its listener or connector. */
+  place = -1;
   protected readonly socket: Socket;
   readonly #writer: SocketWriter;
   /** Before, nothing may be written: TLS may be shaking hands. */
@@ -304,7 +307,7 @@ export abstract class TcpStream implements Sink, Source {
 
   #onClose(): void {
     // A socket that closed with everything said is only waiting for the other side's word.
-    if (this.#over || (this.#outEnded && this.#inDone)) return;
-    this.fail();
+    if (!this.#over && !(this.#outEnded && this.#inDone)) this.fail();
+    letGo(this.socket);
   }
 }
