@@ -19,9 +19,10 @@ import type {
 import { Router } from '../router/router.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
+import { Reports } from './reports.ts';
 
-/** States are gathered for this long before they go up, in milliseconds. */
-const REPORT_WITHIN = 50;
+/** Milliseconds from one look at streams that have come to stay to the next. */
+const KEEP_ALIVE_EVERY = 60_000;
 
 type Part = Access | Link | Listener | Connector;
 
@@ -32,9 +33,8 @@ export class Parts {
   readonly #parts = new Map<string, Part>();
   /** Taken away, with streams that go on to their end. */
   readonly #leaving = new Set<Part>();
-  readonly #report: (states: PartState[]) => void;
-  readonly #changed = new Map<string, PartState>();
-  #timer: NodeJS.Timeout | null = null;
+  readonly #reports: Reports;
+  readonly #keepingAlive: NodeJS.Timeout;
 
   /** `onNetwork` hears what becomes known of the network; `now` is the clock by which certificates end. */
   constructor(
@@ -45,8 +45,10 @@ export class Parts {
   ) {
     this.#router = new Router(identity, now);
     this.mailbox = new Mailbox(this.#router);
-    this.#report = report;
+    this.#reports = new Reports(report);
+    this.#keepingAlive = setInterval(() => this.#keepAlive(), KEEP_ALIVE_EVERY);
     this.#router.addresses.onChange = (address) => {
+      if (!address.mobile) return;
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
     };
     this.#router.records.onChange = onNetwork;
@@ -58,7 +60,7 @@ export class Parts {
     for (const { kind, name } of remove) this.#take(keyOf(kind, name));
     const tries = put.map((config) => this.#put(config));
     await Promise.all(tries);
-    this.#flush();
+    this.#reports.flush();
   }
 
   /** From now on nobody gets in with these certificates, and who is in is cut off. */
@@ -103,6 +105,7 @@ export class Parts {
     const deadline = performance.now() + withinMs * DRAIN_SHARE;
     while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
     const connections = connectionsOf(parts);
+    clearInterval(this.#keepingAlive);
     this.#router.records.stop();
     this.mailbox.close();
     for (const key of [...this.#parts.keys()]) this.#take(key, true);
@@ -111,7 +114,7 @@ export class Parts {
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
     for (const connection of connections) connection.destroy();
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#reports.close();
   }
 
   #put(config: PartConfig): Promise<void> {
@@ -122,7 +125,8 @@ export class Parts {
     if (running instanceof Access && config.kind === 'access' && running.update(config)) return Promise.resolve();
     if (running instanceof Link && config.kind === 'link' && running.update(config)) return Promise.resolve();
     this.#take(key);
-    const report = (state: PartState): void => this.#note(key, state);
+    const report = (state: PartState): void => this.#reports.note(key, () => state, true);
+    const note = (look: () => PartState, soon: boolean): void => this.#reports.note(key, look, soon);
     switch (config.kind) {
       case 'access': {
         const access = new Access(config, this.#router, this.#ids, report);
@@ -137,12 +141,12 @@ export class Parts {
       }
       case 'listener':
       case 'multiKeyListener': {
-        const listener = new Listener(config, this.#router, report);
+        const listener = new Listener(config, this.#router, note);
         this.#parts.set(key, listener);
         return listener.settled;
       }
       case 'connector':
-        this.#parts.set(key, new Connector(config, this.#router, report));
+        this.#parts.set(key, new Connector(config, this.#router, note));
         return Promise.resolve();
     }
   }
@@ -152,7 +156,7 @@ export class Parts {
     const part = this.#parts.get(key);
     if (!part) return;
     this.#parts.delete(key);
-    this.#changed.delete(key);
+    this.#reports.forget(key);
     part.close(cut);
     for (const other of this.#leaving) if (!hasStreams(other)) this.#leaving.delete(other);
     if (hasStreams(part)) this.#leaving.add(part);
@@ -172,18 +176,10 @@ export class Parts {
     for (const link of links) link.showActive();
   }
 
-  #note(key: string, state: PartState): void {
-    this.#changed.set(key, state);
-    this.#timer ??= setTimeout(() => this.#flush(), REPORT_WITHIN);
-  }
-
-  #flush(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
-    if (this.#changed.size === 0) return;
-    const states = [...this.#changed.values()];
-    this.#changed.clear();
-    this.#report(states);
+  #keepAlive(): void {
+    for (const part of [...this.#parts.values(), ...this.#leaving]) {
+      if (part instanceof Listener || part instanceof Connector) part.keepAlive();
+    }
   }
 }
 

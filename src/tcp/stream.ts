@@ -5,6 +5,7 @@
  * than a window ahead of that.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { ACCEPTED, type DeliveryState, isTerminal, MODIFIED_FAILED } from '../amqp/performatives.ts';
 import type { BagItem } from '../net/bag.ts';
 import type { Chunk } from '../net/chunk.ts';
@@ -75,11 +76,11 @@ export abstract class TcpStream implements Sink, Source, BagItem {
 
   /** Reads and writes the socket from now on; to be called in the event that brought it. */
   protected attach(): void {
+    if (this.#over) return;
     const { socket } = this;
     const slab = new PayloadSlab(READ_LIMIT);
     this.#slab = slab;
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, 60_000);
     readInto(
       socket,
       () => slab.next(),
@@ -88,10 +89,15 @@ export abstract class TcpStream implements Sink, Source, BagItem {
     socket.on('end', () => this.#onInputEnd());
     socket.on('error', () => this.fail());
     socket.on('close', () => this.#onClose());
-    if (!this.#out) this.#pause();
     this.#attached = true;
+    this.#updateReading();
     if (this.#waiting.length > 0) this.#writeWaiting();
     else if (this.#inEnded) this.#endSocket();
+  }
+
+  /** To be called now and then: a peer that is gone without a word is noticed. Most streams end before that matters. */
+  keepAlive(): void {
+    if (this.#attached && !this.#over) this.socket.setKeepAlive(true, 60_000);
   }
 
   /** Gives the socket's octets somewhere to go. */
@@ -194,13 +200,16 @@ export abstract class TcpStream implements Sink, Source, BagItem {
 
   /** Ends the socket's output, and tells when it is out. */
   #endSocket(): void {
-    this.#writer.end(() => {
+    const ended = (): void => {
       if (this.#over) return;
       this.#inDone = true;
       if (!this.#inSettled) this.#in?.onOutcome(ACCEPTED, true);
       this.#inSettled = true;
       this.#checkOver();
-    });
+    };
+    // With nothing left to read, closing says as much as ending does. TLS has a word of its own to say before.
+    if (this.#inputEnded && !(this.socket instanceof TLSSocket)) this.#writer.close(ended);
+    else this.#writer.end(ended);
   }
 
   /** The write that was under way is over. */
@@ -265,7 +274,7 @@ export abstract class TcpStream implements Sink, Source, BagItem {
 
   /** The one place that decides whether the socket is read. */
   #updateReading(): void {
-    if (this.#over || this.#inputEnded) return;
+    if (!this.#attached || this.#over || this.#inputEnded) return;
     // Before the answer comes, one read is all that may go ahead, and the end may not: skupper-router (3.5.1) takes what
     // reached it before its server's connection stood for written when sixteen buffers of it are, and loses the rest of
     // a stream that has ended. Its own listeners send nothing that early.
