@@ -346,6 +346,9 @@ export const symbol = (value: string): Typed => new Typed('symbol', value);
 export const described = (descriptor: number, value: Writable): WritableDescribed =>
   new WritableDescribed(descriptor, value);
 
+/** Characters of a text that is written octet by octet. */
+const MAX_BY_OCTET = 128;
+
 /** Writes values into a buffer that grows. */
 export class Writer {
   buffer: Buffer;
@@ -364,7 +367,7 @@ export class Writer {
     if (value === null || value === undefined) this.#octet(0x40);
     else if (value === true) this.#octet(0x41);
     else if (value === false) this.#octet(0x42);
-    else if (typeof value === 'string') this.#variable(0xa1, Buffer.from(value, 'utf8'));
+    else if (typeof value === 'string') this.#text(0xa1, value, 'utf8');
     else if (value instanceof Typed) this.#typed(value);
     else if (value instanceof Uint8Array) this.#variable(0xa0, value);
     else if (Array.isArray(value)) {
@@ -408,7 +411,7 @@ export class Writer {
   #typed({ type, value }: Typed): void {
     this.#ensure(9);
     if (type === 'symbol') {
-      this.#variable(0xa3, Buffer.from(value as string, 'latin1'));
+      this.#text(0xa3, value as string, 'latin1');
       return;
     }
     const { buffer } = this;
@@ -476,6 +479,29 @@ export class Writer {
         this.offset = buffer.writeDoubleBE(value as number, this.offset);
         return;
     }
+  }
+
+  /** A string or symbol. Nearly all are short and of ASCII: these are written octet by octet, which needs no buffer. */
+  #text(shortCode: number, value: string, encoding: 'utf8' | 'latin1'): void {
+    const { length } = value;
+    if (length <= MAX_BY_OCTET) {
+      this.#ensure(2 + length);
+      const { buffer } = this;
+      const start = this.offset + 2;
+      let index = 0;
+      for (let octet: number; index < length; index++) {
+        octet = value.charCodeAt(index);
+        if (octet > 0x7f) break;
+        buffer[start + index] = octet;
+      }
+      if (index === length) {
+        buffer[start - 2] = shortCode;
+        buffer[start - 1] = length;
+        this.offset = start + length;
+        return;
+      }
+    }
+    this.#variable(shortCode, Buffer.from(value, encoding));
   }
 
   /** Strings, symbols and binaries: the short form where it fits. */

@@ -2,6 +2,7 @@
  * Deliveries in both directions. A delivery may be a stream: its transfers are handed on as they come, and may take
  * as long as the connection lasts (`more`, AMQP 1.0, 2.6.14).
  */
+import type { BagItem } from '../net/bag.ts';
 import type { Chunk } from '../net/chunk.ts';
 import { tell } from './error.ts';
 import type { Receiver, Sender } from './link.ts';
@@ -19,10 +20,12 @@ export interface OutgoingDeliveryHandler {
   onFinished(): void;
 }
 
-export class OutgoingDelivery {
+export class OutgoingDelivery implements BagItem {
   readonly sender: Sender;
   readonly tag: Buffer;
   readonly handler: OutgoingDeliveryHandler;
+  /** Among those of its link. */
+  place = -1;
   /** The delivery-id, -1 until its first transfer has gone. */
   id = -1;
   settled: boolean;
@@ -190,10 +193,12 @@ function park(chunk: Chunk): void {
 }
 
 /** A delivery that comes in. What consumes it sets `handler` when it begins. */
-export class IncomingDelivery {
+export class IncomingDelivery implements BagItem {
   readonly receiver: Receiver;
   readonly id: number;
   readonly tag: Buffer;
+  /** Among those of its link. */
+  place = -1;
   /** The sender has settled it: it wants to hear of no outcome. */
   remoteSettled: boolean;
   /** We have settled it. */

@@ -1,4 +1,5 @@
 /** Links (AMQP 1.0, 2.6): one direction of messages within a session, governed by credit. */
+import { Bag } from '../net/bag.ts';
 import type { Chunk } from '../net/chunk.ts';
 import { DeliveryCounts } from './counts.ts';
 import { IncomingDelivery, OutgoingDelivery, type OutgoingDeliveryHandler } from './delivery.ts';
@@ -103,7 +104,7 @@ export class Sender extends Link {
   /** The delivery whose transfers are under way: those of two must not mix on one link (2.6.14). */
   #current: OutgoingDelivery | null = null;
   /** Deliveries that are not both sent and settled. */
-  #live = new Set<OutgoingDelivery>();
+  readonly #live = new Bag<OutgoingDelivery>();
 
   constructor(session: Session, handle: number, options: LinkOptions, handler: SenderHandler) {
     super(session, handle, options);
@@ -173,7 +174,7 @@ export class Sender extends Link {
       this.#current = delivery;
       this.#credit--;
       this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
-      delivery.id = this.session.takeDeliveryId(delivery);
+      this.session.numberOutgoing(delivery);
       this.counts.begun(delivery.settled);
     }
     if (!more) this.#current = null;
@@ -214,8 +215,7 @@ export class Sender extends Link {
   }
 
   protected override abandon(): void {
-    const live = [...this.#live];
-    this.#live.clear();
+    const live = this.#live.empty();
     this.#line = [];
     this.#current = null;
     for (const delivery of live) {
@@ -263,7 +263,7 @@ export class Receiver extends Link {
   /** Delivery-count up to which the sender was ever allowed to go. */
   #limit = 0;
   #current: IncomingDelivery | null = null;
-  #live = new Set<IncomingDelivery>();
+  readonly #live = new Bag<IncomingDelivery>();
   /**
    * Only what is still coming counts against the capacity, not what is to be settled: for a link that many share, of whom
    * one that waits for an outcome must not stop the others.
@@ -378,8 +378,7 @@ export class Receiver extends Link {
   }
 
   protected override abandon(): void {
-    const live = [...this.#live];
-    this.#live.clear();
+    const live = this.#live.empty();
     this.#current = null;
     for (const delivery of live) {
       this.session.forgetIncoming(delivery);

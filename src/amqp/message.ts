@@ -187,15 +187,21 @@ function readAnnotations(value: Value): RouterAnnotations {
   };
 }
 
-/** The annotations as octets; the fifth element goes only when there is a mesh to name. */
-export function writeAnnotations(annotations: RouterAnnotations): Buffer {
+/** Heads are composed here, and copied. */
+const composer = new Writer(1024);
+
+/** The annotations as octets, with what follows them; the fifth element goes only when there is a mesh to name. */
+export function writeAnnotations(annotations: RouterAnnotations, message?: Uint8Array): Buffer {
   const { flags, toOverride, ingress, trace, mesh } = annotations;
   const list: Writable[] = [uint(flags), toOverride, ingress, trace];
   if (mesh !== null) list.push(mesh);
-  const writer = new Writer(64 + list.length * 32);
-  writer.raw(ANNOTATIONS_DESCRIPTOR);
-  writer.write(list);
-  return Buffer.from(writer.written());
+  composer.offset = 0;
+  composer.raw(ANNOTATIONS_DESCRIPTOR);
+  composer.write(list);
+  const octets = Buffer.allocUnsafe(composer.offset + (message?.length ?? 0));
+  octets.set(composer.written());
+  if (message) octets.set(message, composer.offset);
+  return octets;
 }
 
 const ANNOTATIONS_DESCRIPTOR = Buffer.concat([Uint8Array.of(0x00, 0x80), Buffer.from('SKPR--RA')]);
@@ -241,10 +247,10 @@ export function writeMessage(fields: MessageFields, body: Writable): Buffer {
 
 /** The head of a stream: everything before its bare octets. */
 export function writeStreamHead(fields: MessageFields): Buffer {
-  const writer = new Writer();
-  writeSections(writer, fields);
-  writer.raw(NULL_BODY);
-  return Buffer.from(writer.written());
+  composer.offset = 0;
+  writeSections(composer, fields);
+  composer.raw(NULL_BODY);
+  return Buffer.from(composer.written());
 }
 
 /** Offset of a stream's bare octets, or -1 when the body is not that of a stream. */

@@ -3,6 +3,7 @@ import { SkiffError } from '../errors.ts';
 import { Chunk, type ChunkOwner, COPY_LIMIT } from '../net/chunk.ts';
 import type { Slab } from '../net/slab.ts';
 import type { Connection } from './connection.ts';
+import { Deliveries } from './deliveries.ts';
 import type { IncomingDelivery, OutgoingDelivery } from './delivery.ts';
 import { AmqpError, Condition, tell } from './error.ts';
 import {
@@ -67,8 +68,8 @@ export class Session implements ChunkOwner {
 
   #nextDeliveryId: number;
   #nextTag = 0;
-  #outgoing = new Map<number, OutgoingDelivery>();
-  #incoming = new Map<number, IncomingDelivery>();
+  readonly #outgoing = new Deliveries<OutgoingDelivery>();
+  readonly #incoming = new Deliveries<IncomingDelivery>();
   #local = new Map<number, Link>();
   #remote = new Map<number, Link>();
   /** Links of ours that the peer has not answered, by role and name. */
@@ -350,13 +351,13 @@ export class Session implements ChunkOwner {
     }
     // A handler may end some of them: what is said next would be news to nobody.
     if (role) {
-      for (const delivery of inRange(this.#outgoing, first, count)) {
+      for (const delivery of this.#outgoing.range(first, count)) {
         if (this.#outgoing.get(delivery.id) !== delivery) continue;
         if (settled) delivery.sender.settled(delivery);
         delivery.update(state, settled);
       }
     } else if (settled) {
-      for (const delivery of inRange(this.#incoming, first, count)) {
+      for (const delivery of this.#incoming.range(first, count)) {
         if (this.#incoming.get(delivery.id) === delivery) delivery.receiver.onSettled(delivery, state);
       }
     }
@@ -371,25 +372,25 @@ export class Session implements ChunkOwner {
     return tag;
   }
 
-  takeDeliveryId(delivery: OutgoingDelivery): number {
-    const id = this.#nextDeliveryId;
-    this.#nextDeliveryId = (id + 1) >>> 0;
-    this.#outgoing.set(id, delivery);
-    return id;
+  /** Gives a delivery its id, by which the peer will speak of it. */
+  numberOutgoing(delivery: OutgoingDelivery): void {
+    delivery.id = this.#nextDeliveryId;
+    this.#nextDeliveryId = (delivery.id + 1) >>> 0;
+    this.#outgoing.add(delivery);
   }
 
   forgetOutgoing(delivery: OutgoingDelivery): void {
-    if (delivery.id !== -1) this.#outgoing.delete(delivery.id);
+    if (delivery.id !== -1) this.#outgoing.delete(delivery);
   }
 
   trackIncoming(delivery: IncomingDelivery): void {
-    if (this.#incoming.has(delivery.id))
+    if (this.#incoming.get(delivery.id))
       throw new AmqpError(Condition.invalidField, `delivery-id ${delivery.id} is in use`);
-    this.#incoming.set(delivery.id, delivery);
+    this.#incoming.add(delivery);
   }
 
   forgetIncoming(delivery: IncomingDelivery): void {
-    this.#incoming.delete(delivery.id);
+    this.#incoming.delete(delivery);
   }
 
   /** A delivery that may not go now: it waits for its session's window, or for its turn on the connection. */
@@ -578,20 +579,4 @@ export class Session implements ChunkOwner {
 
 function linkKey(isSender: boolean, name: string): string {
   return `${isSender ? 's' : 'r'}${name}`;
-}
-
-/** The deliveries of a range of ids that are known; the range may wrap past 2^32. */
-function inRange<T extends { id: number }>(deliveries: Map<number, T>, first: number, count: number): T[] {
-  if (count === 1) {
-    const one = deliveries.get(first);
-    return one ? [one] : [];
-  }
-  if (count > deliveries.size)
-    return [...deliveries.values()].filter((delivery) => (delivery.id - first) >>> 0 < count);
-  const found: T[] = [];
-  for (let index = 0; index < count; index++) {
-    const delivery = deliveries.get((first + index) >>> 0);
-    if (delivery) found.push(delivery);
-  }
-  return found;
 }

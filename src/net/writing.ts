@@ -73,9 +73,18 @@ export class SocketWriter {
 
   /** Ends the socket, once the write under way is over: a TLS socket would cut it off. */
   end(ended?: () => void): void {
-    const end = (): void => {
-      this.#socket.end(ended);
-    };
+    this.#whenWritten(() => this.#socket.end(ended));
+  }
+
+  /** Closes the socket, once the write under way is over: what the kernel has goes out, and then the end. */
+  close(closed: () => void): void {
+    this.#whenWritten(() => {
+      this.#socket.destroy();
+      closed();
+    });
+  }
+
+  #whenWritten(end: () => void): void {
     if (this.#writing) this.#atEnd = end;
     else end();
   }

@@ -183,7 +183,7 @@ function annotate(arrival: Arrival, router: Router): Chunk {
     mesh: router.meshId,
   };
   // Copied together: the head and its annotations are small, and a message's first part is copied once at most.
-  const message = Buffer.concat([writeAnnotations(annotations), first.view()]);
+  const message = writeAnnotations(annotations, first.view());
   first.release();
   return new Chunk(message, 0, message.length);
 }

@@ -27,13 +27,16 @@ export class ClientStream extends TcpStream implements Consumer {
     this.#done = done;
     this.#reply = router.newReplyAddress();
     router.addresses.addConsumer(this.#reply.key, this);
-    this.attach();
     const sink = router.route(
       openingOf(routingKey, { replyTo: this.#reply.address, correlationId: router.nextRecordId() }, alpn),
       this,
     );
-    if (sink) this.sendTo(sink);
-    else this.fail();
+    if (!sink) {
+      this.fail();
+      return;
+    }
+    this.sendTo(sink);
+    this.attach();
   }
 
   /** The reply stream. */

@@ -1,6 +1,7 @@
 /** A Connector: a server near this site, offered to the network under its routing key. */
 import { type ErrorFact, errorFact } from '../errors.ts';
 import { log } from '../log.ts';
+import { Bag } from '../net/bag.ts';
 import { hostPort } from '../net/failure.ts';
 import { secureContext } from '../net/tls.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
@@ -9,6 +10,7 @@ import type { OwnRecord } from '../router/records/own.ts';
 import type { Router } from '../router/router.ts';
 import { alpnOf, takeBody } from './encapsulation.ts';
 import { HealthCheck } from './health-check.ts';
+import type { Report } from './reports.ts';
 import type { ServerAddress } from './server-address.ts';
 import { ServerStream } from './server-stream.ts';
 import { Tally } from './tally.ts';
@@ -17,8 +19,8 @@ export class Connector implements Consumer {
   readonly via = null;
   readonly cost = 0;
   readonly #router: Router;
-  readonly #report: (state: ConnectorState) => void;
-  readonly #streams = new Set<ServerStream>();
+  readonly #report: Report<ConnectorState>;
+  readonly #streams = new Bag<ServerStream>();
   #config: ConnectorConfig;
   #record: OwnRecord;
   /** null: the configuration does not say how to reach it; `#error` says why. */
@@ -34,7 +36,7 @@ export class Connector implements Consumer {
   #refusal: ErrorFact | null = null;
   #closed = false;
 
-  constructor(config: ConnectorConfig, router: Router, report: (state: ConnectorState) => void) {
+  constructor(config: ConnectorConfig, router: Router, report: Report<ConnectorState>) {
     this.#config = config;
     this.#router = router;
     this.#report = report;
@@ -118,11 +120,11 @@ export class Connector implements Consumer {
       onOver: (over) => {
         if (!this.#streams.delete(over)) return;
         this.#tally.add(over);
-        this.#changed();
+        this.#counted();
       },
     });
     this.#streams.add(stream);
-    this.#changed();
+    this.#counted();
     return stream;
   }
 
@@ -183,15 +185,25 @@ export class Connector implements Consumer {
     this.#refusal = this.#router.addresses.get(key)?.refusals.offer ?? null;
   }
 
+  /** More connections, or fewer. */
+  #counted(): void {
+    if (!this.#closed) this.#report(this.#look, false);
+  }
+
   #changed(): void {
-    if (this.#closed) return;
-    this.#report({
-      kind: 'connector',
-      name: this.#config.name,
-      connectionsOpen: this.#streams.size,
-      connectionsTotal: this.#total,
-      error: this.#error ?? this.#refusal,
-      ...(this.#health ? { health: this.#health } : {}),
-    });
+    if (!this.#closed) this.#report(this.#look, true);
+  }
+
+  readonly #look = (): ConnectorState => ({
+    kind: 'connector',
+    name: this.#config.name,
+    connectionsOpen: this.#streams.size,
+    connectionsTotal: this.#total,
+    error: this.#error ?? this.#refusal,
+    ...(this.#health ? { health: this.#health } : {}),
+  });
+
+  keepAlive(): void {
+    for (const stream of this.#streams) stream.keepAlive();
   }
 }

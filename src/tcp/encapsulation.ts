@@ -1,5 +1,5 @@
 /** How a TCP connection is wrapped in messages: what its first message says, and where its octets begin. */
-import { int, type Writable } from '../amqp/codec.ts';
+import { int, type WritableMap } from '../amqp/codec.ts';
 import { AnnotationFlag, NULL_BODY, readBody, streamStart, USUAL_PRIORITY, writeStreamHead } from '../amqp/message.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Arrival } from '../router/forwarding.ts';
@@ -10,6 +10,7 @@ const STREAM_FLAGS = AnnotationFlag.streaming | AnnotationFlag.q2Disabled;
 /** The version of this encapsulation, in the application property `V`. */
 const ENCAPSULATION_VERSION = 1;
 const ALPN_PROPERTY = 'alpn';
+const PROPERTIES: WritableMap = new Map([['V', int(ENCAPSULATION_VERSION)]]);
 
 /** The chunk of a stream's first message, moved on to its bare octets; null when the message is no stream. */
 export function takeBody(arrival: Arrival): Chunk | null {
@@ -40,8 +41,7 @@ export function openingOf(
   reply: { replyTo: string; correlationId: string } | null,
   alpn: string | null = null,
 ): Arrival {
-  const applicationProperties = new Map<string, Writable>([['V', int(ENCAPSULATION_VERSION)]]);
-  if (alpn !== null) applicationProperties.set(ALPN_PROPERTY, alpn);
+  const applicationProperties = alpn === null ? PROPERTIES : new Map(PROPERTIES).set(ALPN_PROPERTY, alpn);
   const octets = writeStreamHead({ to, ...reply, contentType: CONTENT_TYPE, applicationProperties });
   const head = {
     annotations: { flags: STREAM_FLAGS, toOverride: null, ingress: null, trace: [], mesh: null },

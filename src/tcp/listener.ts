@@ -3,6 +3,7 @@ import net, { type Server, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { type ErrorFact, errorFact, type SkiffError } from '../errors.ts';
 import { log } from '../log.ts';
+import { Bag } from '../net/bag.ts';
 import { hostPort, socketFailure } from '../net/failure.ts';
 import { handshake, verification } from '../net/handshake.ts';
 import { reset } from '../net/reset.ts';
@@ -17,6 +18,7 @@ import type {
 import type { Router } from '../router/router.ts';
 import { ClientStream } from './client-stream.ts';
 import { ALPN_PROTOCOLS } from './encapsulation.ts';
+import type { Report } from './reports.ts';
 import { RoutingKeys } from './routing-keys.ts';
 import { Tally } from './tally.ts';
 
@@ -29,8 +31,8 @@ type Config = ListenerConfig | MultiKeyListenerConfig;
 
 export class Listener {
   readonly #router: Router;
-  readonly #report: (state: ListenerState | MultiKeyListenerState) => void;
-  readonly #streams = new Set<ClientStream>();
+  readonly #report: Report<ListenerState | MultiKeyListenerState>;
+  readonly #streams = new Bag<ClientStream>();
   #config: Config;
   #keys: RoutingKeys;
   #context: SecureContext | null = null;
@@ -48,7 +50,7 @@ export class Listener {
   #total = 0;
   #closed = false;
 
-  constructor(config: Config, router: Router, report: (state: ListenerState | MultiKeyListenerState) => void) {
+  constructor(config: Config, router: Router, report: Report<ListenerState | MultiKeyListenerState>) {
     this.#config = config;
     this.#router = router;
     this.#report = report;
@@ -225,14 +227,22 @@ export class Listener {
     const stream = new ClientStream(socket, this.#router, routingKey, alpn, (over) => {
       if (!this.#streams.delete(over)) return;
       this.#tally.add(over);
-      this.#changed();
+      this.#counted();
     });
     if (!stream.over) this.#streams.add(stream);
-    this.#changed();
+    this.#counted();
+  }
+
+  /** More connections, or fewer. */
+  #counted(): void {
+    if (!this.#closed) this.#report(this.#look, false);
   }
 
   #changed(): void {
-    if (this.#closed) return;
+    if (!this.#closed) this.#report(this.#look, true);
+  }
+
+  readonly #look = (): ListenerState | MultiKeyListenerState => {
     const state = {
       name: this.#config.name,
       status: this.#status,
@@ -242,7 +252,12 @@ export class Listener {
       connectionsOpen: this.#streams.size,
       connectionsTotal: this.#total,
     };
-    if (this.#config.kind === 'listener') this.#report({ kind: 'listener', ...state });
-    else this.#report({ kind: 'multiKeyListener', ...state, reachable: this.#keys.reachable });
+    return this.#config.kind === 'listener'
+      ? { kind: 'listener', ...state }
+      : { kind: 'multiKeyListener', ...state, reachable: this.#keys.reachable };
+  };
+
+  keepAlive(): void {
+    for (const stream of this.#streams) stream.keepAlive();
   }
 }

@@ -28,9 +28,10 @@ import { Router } from '../router/router.ts';
 import { Uplinks } from '../router/uplinks.ts';
 import { Connector } from './connector.ts';
 import { Listener } from './listener.ts';
+import { Reports } from './reports.ts';
 
-/** States are gathered for this long before they go up, in milliseconds. */
-const REPORT_WITHIN = 50;
+/** Milliseconds from one look at streams that have come to stay to the next. */
+const KEEP_ALIVE_EVERY = 60_000;
 
 type Part = Access | Link | Listener | Connector;
 
@@ -46,12 +47,10 @@ export class Parts {
   readonly #uplinks = new Uplinks(() => this.#links());
   /** Taken away, with streams that go on to their end. */
   readonly #leaving = new Set<Part>();
-  readonly #report: (states: PartState[]) => void;
-  readonly #states = new Map<string, PartState>();
-  readonly #changed = new Map<string, PartState>();
+  readonly #reports: Reports;
   readonly #management: ManagementAgent;
   readonly #managing: ManagementClient;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #keepingAlive: NodeJS.Timeout;
 
   /** `onNetwork` hears what becomes known of the network; `now` is the clock by which certificates end. */
   constructor(
@@ -71,9 +70,11 @@ export class Parts {
       log: () => this.recentLog(),
     });
     this.#managing = new ManagementClient(this.#router);
-    this.#report = report;
+    this.#reports = new Reports(report);
+    this.#keepingAlive = setInterval(() => this.#keepAlive(), KEEP_ALIVE_EVERY);
     this.#router.addresses.onChange = (address) => {
       this.#mesh?.onAddressChange(address);
+      if (!address.mobile) return;
       for (const link of this.#links()) link.uplink?.onAddressChange(address);
     };
     this.#router.records.onChange = onNetwork;
@@ -85,7 +86,7 @@ export class Parts {
     for (const { kind, name } of remove) this.#take(keyOf(kind, name));
     const tries = put.map((config) => this.#put(config));
     await Promise.all(tries);
-    this.#flush();
+    this.#reports.flush();
   }
 
   /** From now on nobody gets in with these certificates, and who is in is cut off. */
@@ -139,6 +140,7 @@ export class Parts {
     const deadline = performance.now() + withinMs * DRAIN_SHARE;
     while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
     const connections = connectionsOf(parts);
+    clearInterval(this.#keepingAlive);
     this.#router.records.stop();
     this.mailbox.close();
     this.#management.close();
@@ -151,7 +153,7 @@ export class Parts {
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
     for (const connection of connections) connection.destroy();
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#reports.close();
   }
 
   #put(config: PartConfig): Promise<void> {
@@ -162,7 +164,8 @@ export class Parts {
     if (running instanceof Access && config.kind === 'access' && running.update(config)) return Promise.resolve();
     if (running instanceof Link && config.kind === 'link' && running.update(config)) return Promise.resolve();
     this.#take(key);
-    const report = (state: PartState): void => this.#note(key, state);
+    const report = (state: PartState): void => this.#reports.note(key, () => state, true);
+    const note = (look: () => PartState, soon: boolean): void => this.#reports.note(key, look, soon);
     switch (config.kind) {
       case 'access': {
         const access = new Access(config, this.#router, { ids: this.#ids, mesh: this.#mesh }, report);
@@ -178,12 +181,12 @@ export class Parts {
       }
       case 'listener':
       case 'multiKeyListener': {
-        const listener = new Listener(config, this.#router, report);
+        const listener = new Listener(config, this.#router, note);
         this.#parts.set(key, listener);
         return listener.settled;
       }
       case 'connector':
-        this.#parts.set(key, new Connector(config, this.#router, report));
+        this.#parts.set(key, new Connector(config, this.#router, note));
         return Promise.resolve();
     }
   }
@@ -193,8 +196,7 @@ export class Parts {
     const part = this.#parts.get(key);
     if (!part) return;
     this.#parts.delete(key);
-    this.#states.delete(key);
-    this.#changed.delete(key);
+    this.#reports.forget(key);
     part.close(cut);
     for (const other of this.#leaving) if (!hasStreams(other)) this.#leaving.delete(other);
     if (hasStreams(part)) this.#leaving.add(part);
@@ -202,7 +204,7 @@ export class Parts {
 
   #running(): RunningPart[] {
     return [...this.#parts].map(([key, { config, traffic }]) => ({
-      ...{ config, traffic, state: this.#states.get(key) ?? null },
+      ...{ config, traffic, state: this.#reports.stateOf(key) },
     }));
   }
 
@@ -210,19 +212,10 @@ export class Parts {
     return [...this.#parts.values()].filter((part) => part instanceof Link);
   }
 
-  #note(key: string, state: PartState): void {
-    this.#states.set(key, state);
-    this.#changed.set(key, state);
-    this.#timer ??= setTimeout(() => this.#flush(), REPORT_WITHIN);
-  }
-
-  #flush(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
-    if (this.#changed.size === 0) return;
-    const states = [...this.#changed.values()];
-    this.#changed.clear();
-    this.#report(states);
+  #keepAlive(): void {
+    for (const part of [...this.#parts.values(), ...this.#leaving]) {
+      if (part instanceof Listener || part instanceof Connector) part.keepAlive();
+    }
   }
 }
 

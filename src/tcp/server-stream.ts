@@ -54,9 +54,12 @@ export class ServerStream extends TcpStream {
   #connected(): void {
     if (this.over) return;
     this.#hooks.onConnected();
-    this.attach();
     const sink = this.#router.route(openingOf(this.#replyTo, null), this);
-    if (sink) this.sendTo(sink);
-    else this.fail();
+    if (!sink) {
+      this.fail();
+      return;
+    }
+    this.sendTo(sink);
+    this.attach();
   }
 }

@@ -5,9 +5,11 @@
  * than a window ahead of that.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { ACCEPTED, type DeliveryState, isTerminal, MODIFIED_FAILED } from '../amqp/performatives.ts';
+import type { BagItem } from '../net/bag.ts';
 import type { Chunk } from '../net/chunk.ts';
-import { PayloadSlab, readInto } from '../net/reading.ts';
+import { letGo, PayloadSlab, readInto } from '../net/reading.ts';
 import { reset } from '../net/reset.ts';
 import { SocketWriter } from '../net/writing.ts';
 import type { Sink, Source } from '../router/forwarding.ts';
@@ -24,7 +26,9 @@ const KEEP_IN_SLABS = 128 * 1024;
 /** Chunks that are written together, once the socket takes some again. */
 const WRITE_TOGETHER = 64;
 
-export abstract class TcpStream implements Sink, Source {
+export abstract class TcpStream implements Sink, Source, BagItem {
+  /** Among those of its listener or connector. */
+  place = -1;
   protected readonly socket: Socket;
   readonly #writer: SocketWriter;
   /** Before, nothing may be written: TLS may be shaking hands. */
@@ -72,11 +76,11 @@ export abstract class TcpStream implements Sink, Source {
 
   /** Reads and writes the socket from now on; to be called in the event that brought it. */
   protected attach(): void {
+    if (this.#over) return;
     const { socket } = this;
     const slab = new PayloadSlab(READ_LIMIT);
     this.#slab = slab;
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, 60_000);
     readInto(
       socket,
       () => slab.next(),
@@ -85,10 +89,15 @@ export abstract class TcpStream implements Sink, Source {
     socket.on('end', () => this.#onInputEnd());
     socket.on('error', () => this.fail());
     socket.on('close', () => this.#onClose());
-    if (!this.#out) this.#pause();
     this.#attached = true;
+    this.#updateReading();
     if (this.#waiting.length > 0) this.#writeWaiting();
     else if (this.#inEnded) this.#endSocket();
+  }
+
+  /** To be called now and then: a peer that is gone without a word is noticed. Most streams end before that matters. */
+  keepAlive(): void {
+    if (this.#attached && !this.#over) this.socket.setKeepAlive(true, 60_000);
   }
 
   /** Gives the socket's octets somewhere to go. */
@@ -191,13 +200,16 @@ export abstract class TcpStream implements Sink, Source {
 
   /** Ends the socket's output, and tells when it is out. */
   #endSocket(): void {
-    this.#writer.end(() => {
+    const ended = (): void => {
       if (this.#over) return;
       this.#inDone = true;
       if (!this.#inSettled) this.#in?.onOutcome(ACCEPTED, true);
       this.#inSettled = true;
       this.#checkOver();
-    });
+    };
+    // With nothing left to read, closing says as much as ending does. TLS has a word of its own to say before.
+    if (this.#inputEnded && !(this.socket instanceof TLSSocket)) this.#writer.close(ended);
+    else this.#writer.end(ended);
   }
 
   /** The write that was under way is over. */
@@ -262,7 +274,7 @@ export abstract class TcpStream implements Sink, Source {
 
   /** The one place that decides whether the socket is read. */
   #updateReading(): void {
-    if (this.#over || this.#inputEnded) return;
+    if (!this.#attached || this.#over || this.#inputEnded) return;
     // Before the answer comes, one read is all that may go ahead, and the end may not: whatever goes ahead is kept by the
     // last router of ours on its way to one that is not (`router/unanswered.ts`).
     const ahead = this.#in === null && this.#window.sent > 0;
@@ -303,7 +315,7 @@ export abstract class TcpStream implements Sink, Source {
 
   #onClose(): void {
     // A socket that closed with everything said is only waiting for the other side's word.
-    if (this.#over || (this.#outEnded && this.#inDone)) return;
-    this.fail();
+    if (!this.#over && !(this.#outEnded && this.#inDone)) this.fail();
+    letGo(this.socket);
   }
 }

@@ -1,4 +1,5 @@
 /** What the streams of one listener or connector have carried, those that are over and those under way. */
+import type { Bag } from '../net/bag.ts';
 import type { TcpStream } from './stream.ts';
 
 export class Tally {
@@ -12,7 +13,7 @@ export class Tally {
   }
 
   /** Octets from the sockets and to them, with those of the streams under way. */
-  with(streams: ReadonlySet<TcpStream>): { connections: number; octetsIn: number; octetsOut: number } {
+  with(streams: Bag<TcpStream>): { connections: number; octetsIn: number; octetsOut: number } {
     const sum = { connections: streams.size, octetsIn: this.#in, octetsOut: this.#out };
     for (const { octets } of streams) {
       sum.octetsIn += octets.in;

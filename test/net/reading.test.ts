@@ -1,11 +1,13 @@
 /** Reading into memory of our own, through fields of Node's sockets that are private. */
 import crypto from 'node:crypto';
 import net, { type Socket } from 'node:net';
+import v8 from 'node:v8';
+import vm from 'node:vm';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Chunk } from '../../src/net/chunk.ts';
-import { discard, PayloadSlab, ReadSlab, readInto } from '../../src/net/reading.ts';
+import { discard, letGo, PayloadSlab, ReadSlab, readInto } from '../../src/net/reading.ts';
 import { LARGE_SLAB, SMALL_SLAB, slabsInUse } from '../../src/net/slab.ts';
 import { until } from '../amqp/loopback.ts';
 import { connectSockets } from './sockets.ts';
@@ -348,5 +350,36 @@ test('PayloadSlab: payloads and the room in front of them belong to nobody else'
     { numRuns: Math.min(RUNS, 300) },
   );
 });
+
+test('what closed sockets led to is not kept until old objects are collected', async () => {
+  v8.setFlagsFromString('--expose-gc');
+  const collect = vm.runInNewContext('gc') as (options?: { type: 'minor' }) => void;
+  const oldOctets = (): number =>
+    v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === 'old_space')!.space_used_size;
+  const lead = (socket: Socket): void => {
+    const mark = new Array<number>(LED_TO / 8).fill(1);
+    readInto(
+      socket,
+      () => Buffer.alloc(mark.length),
+      () => mark.length > 0,
+    );
+    socket.on('close', () => letGo(socket));
+  };
+  const churn = async (rounds: number): Promise<void> => {
+    for (let round = 0; round < rounds; round++) {
+      await (await connectSockets(false, lead, lead))[Symbol.asyncDispose]();
+      for (let time = 0; time < 3; time++) collect({ type: 'minor' });
+    }
+  };
+  await churn(20);
+  collect();
+  const before = oldOctets();
+  await churn(50);
+  const kept = oldOctets() - before;
+  assert.ok(kept < 25 * LED_TO, `${kept} octets of ${100 * LED_TO} are kept`);
+});
+
+/** Octets that each of those sockets leads to. */
+const LED_TO = 64 * 1024;
 
 test.run();

@@ -59,8 +59,8 @@ test('one read of a client goes ahead of the answer, and its end does not', asyn
   router.addresses.addConsumer('Mecho', far);
   let state: PartState | null = null;
   const config = { kind: 'listener', name: 'echo', routingKey: 'echo', host: '127.0.0.1', port: 0 } as const;
-  const listener = new Listener(config, router, (now) => {
-    state = now;
+  const listener = new Listener(config, router, (look) => {
+    state = look();
   });
   await listener.settled;
   const client = await connect((state as unknown as ListenerState).port as number);
