@@ -71,7 +71,8 @@ export class Router {
   route(arrival: Arrival, source: Source): Sink | null {
     if (this.#looped(arrival.head.annotations)) return null;
     const address = this.addresses.get(addressKey(arrival.address, this.id));
-    if (address?.multicast) return new Multicast(() => this.#consumersOf(address), arrival, source);
+    address?.countArrival(arrival);
+    if (address?.multicast) return new Multicast(address, () => this.#consumersOf(address), arrival, source);
     const sink = address ? forwardToOne(address, arrival, source) : null;
     return sink ?? this.#viaUplink(address, arrival, source);
   }

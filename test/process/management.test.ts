@@ -123,6 +123,8 @@ test('links and addresses count what goes by them, and services what they carry'
   const addresses = await management.query('router.address');
   const of = (key: string): Row => addresses.find((each) => each.key === key) ?? {};
   assert.equal([of('Merp').distribution, of('Merp').subscriberCount, of('Merp').remoteCount], ['balanced', 1, 0]);
+  assert.ok(Number(of('Merp').deliveriesIngress) >= 1 && Number(of('Merp').deliveriesEgress) >= 1);
+  assert.ok(Number(of('L$management').deliveriesToContainer) >= 3);
   assert.equal([of(`H${idOf(store2)}`).subscriberCount, of(`H${idOf(store2)}`).remoteCount], [0, 1]);
   assert.equal(of(`H${idOf(store2)}`).remoteHostRouters, [idOf(hub2)]);
   const [metrics] = await management.query('routerMetrics');
