@@ -20,6 +20,7 @@ const exitCodes: Record<string, number> = {
   'not-running': 3,
   unreachable: 3,
   'timed-out': 4,
+  'router-silent': 4,
 };
 
 export function fail(error: unknown, asJson: boolean): void {

@@ -279,26 +279,17 @@ export class Access {
 
   /** Another interior router: it becomes a neighbour. */
   #admit(peer: InteriorPeer, open: Open, accepted: Accepted): void {
-    const refusal = this.#objectionTo(open.containerId);
-    if (refusal) {
-      this.#refused(refusal.toFact(), accepted.from);
-      peer.connection.refuse(new AmqpError(Condition.notAllowed, refusal.message));
+    const id = open.containerId;
+    if (id === this.#router.id) {
+      const message = `a router with the id of this one, ${id}, wants to link`;
+      this.#refused({ code: 'duplicate-router-id', message, hint: 'Every site needs an id of its own' }, accepted.from);
+      peer.connection.refuse(new AmqpError(Condition.notAllowed, message));
       return;
     }
     // A trunk counts as one peer.
     if (!peer.isData) this.#welcome(peer, open, accepted);
     peer.connection.accept();
     this.#mesh?.accepted.join(peer);
-  }
-
-  #objectionTo(id: string): SkiffError | null {
-    if (!this.#mesh) {
-      const message = 'this is an edge site, to which no interior router links';
-      return new SkiffError('not-interior', message, { hint: 'Leave edge out of the Site' });
-    }
-    if (id !== this.#router.id) return null;
-    const message = `a router with the id of this one, ${id}, wants to link`;
-    return new SkiffError('duplicate-router-id', message, { hint: 'Every site needs an id of its own' });
   }
 
   #welcome(peer: Peer, open: Open, accepted: Accepted): void {

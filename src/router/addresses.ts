@@ -3,7 +3,7 @@
  * M mobile (routing keys), L local to this router (reply addresses), H an edge router, R an interior router.
  */
 import type { ErrorFact } from '../errors.ts';
-import type { Consumer, Way } from './forwarding.ts';
+import { type Arrival, type Consumer, isRemote, type Sink, type Source, type Way } from './forwarding.ts';
 
 /** Something that sends to an address, and wants to know whether anybody is there. */
 export interface Producer {
@@ -33,6 +33,8 @@ export class Address {
   readonly refusals: Refusals = { offer: null, use: null };
   /** Messages under way to other routers, of those that are counted, by the neighbours that have them. */
   readonly #sent = new Map<Way, number>();
+  /** Messages that have come, but for those from other interior routers, and where all went. */
+  readonly carried = { ingress: 0, egress: 0, transit: 0, toRouter: 0 };
   /** Counts choices, so that equals take turns. */
   turn = 0;
 
@@ -68,6 +70,19 @@ export class Address {
     const count = this.sentBy(way) + change;
     if (count > 0) this.#sent.set(way, count);
     else this.#sent.delete(way);
+  }
+
+  /** A message has come. */
+  countArrival({ via }: Arrival): void {
+    if (via?.neighbour === undefined) this.carried.ingress++;
+  }
+
+  /** Gives a message, or a copy of it, to one of its consumers. */
+  give(consumer: Consumer, arrival: Arrival, source: Source): Sink {
+    if (isRemote(consumer)) this.carried.transit++;
+    else if (consumer.partOfRouter) this.carried.toRouter++;
+    else this.carried.egress++;
+    return consumer.deliver(arrival, source);
   }
 
   /** Whether somebody takes messages that come by `via`: they are not sent back where they came from. */

@@ -90,7 +90,7 @@ export function forwardToOne(address: Address, arrival: Arrival, source: Source)
   const consumer = chooseConsumer(address, arrival);
   if (!consumer) return null;
   // Nobody hears what became of a message that is settled.
-  if (arrival.settled || !(mayRetry(arrival) || isRemote(consumer))) return consumer.deliver(arrival, source);
+  if (arrival.settled || !(mayRetry(arrival) || isRemote(consumer))) return address.give(consumer, arrival, source);
   return new Attempts(address, arrival, source).begin(consumer);
 }
 
@@ -200,7 +200,7 @@ class Attempts implements Sink, Source {
       this.#address.countSent(via, 1);
     }
     const attempt = ++this.#attempt;
-    const sink = consumer.deliver(arrival, {
+    const sink = this.#address.give(consumer, arrival, {
       onOutcome: (state, settled) => {
         if (attempt === this.#attempt) this.onOutcome(state, settled);
       },

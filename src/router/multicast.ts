@@ -2,6 +2,7 @@
 import { Condition } from '../amqp/error.ts';
 import { ACCEPTED, RELEASED } from '../amqp/performatives.ts';
 import { Chunk } from '../net/chunk.ts';
+import type { Address } from './addresses.ts';
 import {
   type Arrival,
   type Consumer,
@@ -19,6 +20,7 @@ import {
  */
 export class Multicast implements Sink {
   readonly blocked = false;
+  readonly #address: Address;
   readonly #consumers: () => Iterable<Consumer>;
   readonly #arrival: Arrival;
   readonly #source: Source;
@@ -26,7 +28,8 @@ export class Multicast implements Sink {
   #octets = 0;
 
   /** `consumers`: who is there once the message is. */
-  constructor(consumers: () => Iterable<Consumer>, arrival: Arrival, source: Source) {
+  constructor(address: Address, consumers: () => Iterable<Consumer>, arrival: Arrival, source: Source) {
+    this.#address = address;
     this.#consumers = consumers;
     this.#arrival = arrival;
     this.#source = source;
@@ -55,7 +58,7 @@ export class Multicast implements Sink {
       // Nobody waits for a copy. Those for a consumer that takes none must not pile up.
       if (consumer.outstanding >= MULTICAST_BACKLOG) continue;
       const first = new Chunk(whole, 0, whole.length);
-      consumer.deliver({ ...this.#arrival, first, complete: true, settled: true }, DEAF).end(true);
+      this.#address.give(consumer, { ...this.#arrival, first, complete: true, settled: true }, DEAF).end(true);
     }
     if (!settled) this.#source.onOutcome(takers.length > 0 ? ACCEPTED : RELEASED, true);
   }

@@ -147,11 +147,11 @@ export abstract class Peer implements ConnectionHandler {
     handler: ConstructorParameters<typeof Receiver>[3],
   ): Receiver {
     const source = {
-      ...terminus(attach.source?.address ?? null),
+      ...terminus(attach.source?.address ?? null, { capabilities: attach.source?.capabilities ?? [] }),
       expiryPolicy: attach.source?.expiryPolicy ?? 'session-end',
     };
     const target = {
-      ...terminus(attach.target?.address ?? null),
+      ...terminus(attach.target?.address ?? null, { capabilities: attach.target?.capabilities ?? [] }),
       expiryPolicy: attach.target?.expiryPolicy ?? 'session-end',
     };
     return session.acceptReceiver(attach, { source, target }, handler);

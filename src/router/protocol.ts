@@ -263,7 +263,15 @@ export interface NetworkChange {
   remove: string[];
 }
 
-export type PartState = AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;
+/** Of an interior site: what is amiss among the routers of the network. */
+export interface MeshState {
+  kind: 'mesh';
+  name: 'mesh';
+  /** The last ones, newest first, each cause once; `router`: the one it is about. */
+  problems: (ErrorFact & { router: string | null; at: number })[];
+}
+
+export type PartState = MeshState | AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;
 
 /** What a part carries. Whoever looks asks for it; nothing is sent by itself. */
 export interface Traffic {

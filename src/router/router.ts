@@ -74,7 +74,8 @@ export class Router {
     if (this.#looped(arrival.head.annotations)) return null;
     this.unanswered.onMessage(arrival.head.to);
     const address = this.addresses.get(addressKey(arrival.address, this.id));
-    if (address?.multicast) return new Multicast(() => this.#consumersOf(address), arrival, source);
+    address?.countArrival(arrival);
+    if (address?.multicast) return new Multicast(address, () => this.#consumersOf(address), arrival, source);
     const sink = address ? forwardToOne(address, arrival, source) : null;
     return sink ?? this.#viaUplink(address, arrival, source);
   }

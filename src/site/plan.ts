@@ -7,7 +7,7 @@ import type {
   LinkConfig,
   ListenerTls,
   PartConfig,
-  PartKind,
+  PartState,
   RouterIdentity,
   Strategy,
   TlsMaterial,
@@ -38,7 +38,7 @@ function emptyPlan(identity: RouterIdentity | null): Plan {
   return { identity, parts: new Map(), partsOf: new Map(), ownerOf: new Map(), problems: new Map() };
 }
 
-export function partKey(part: { kind: PartKind; name: string }): PartKey {
+export function partKey(part: { kind: PartState['kind']; name: string }): PartKey {
   return `${part.kind}/${part.name}`;
 }
 

@@ -178,7 +178,7 @@ export class Reconciler {
     return new Router(this.#startRouter(), identity, {
       onStates: (states) => {
         // A state may still be under way from a part that was just taken away.
-        const known = states.filter((state) => this.#wanted.parts.has(partKey(state)));
+        const known = states.filter((state) => state.kind === 'mesh' || this.#wanted.parts.has(partKey(state)));
         for (const state of known) this.states.set(partKey(state), state);
         this.#peersOf = null;
         this.#handlers.onStates(known);

@@ -8,6 +8,7 @@ import type {
   LinkFacts,
   LinkState,
   ListenerState,
+  MeshState,
   MultiKeyListenerState,
   PartState,
   PeerState,
@@ -157,10 +158,22 @@ function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   const { defaultIssuer = siteCa, linkAccess = 'none' } = site.spec;
   const details = { endpoints, defaultIssuer, sitesInNetwork: network.length, network };
   const findings = [met('Configured'), running];
+  const problems = problemsOf(view);
+  const [latest] = problems;
+  if (latest) {
+    findings.push({ type: 'NetworkAmiss', status: 'True', reason: 'Error', message: latest.message });
+    Object.assign(details, { problems: problems.map((each) => ({ ...each, at: timestamp(each.at) })) });
+  }
   if (linkAccess === 'none') return { findings, details };
   const reachable = endpoints.some(({ name }) => name !== 'normal');
   findings.push(reachable ? met('Resolved') : pending('Resolved'));
   return { findings, required: [...requiredConditions.Site, 'Resolved'], details };
+}
+
+/** What is amiss among the interior routers of the network. */
+function problemsOf({ states }: View): MeshState['problems'] {
+  const mesh = states.get('mesh/mesh');
+  return mesh?.kind === 'mesh' ? mesh.problems : [];
 }
 
 function judgeAccess(access: Resource<'RouterAccess'>, view: View): Judgement {

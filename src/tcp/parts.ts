@@ -60,7 +60,7 @@ export class Parts {
     now: () => number = Date.now,
   ) {
     this.#router = new Router(identity, now);
-    this.#mesh = this.#router.isEdge ? null : new Mesh(this.#router);
+    this.#mesh = this.#router.isEdge ? null : new Mesh(this.#router, (state) => this.#note(state.kind, state));
     this.mailbox = new Mailbox(this.#router);
     this.#management = new ManagementAgent({
       router: this.#router,

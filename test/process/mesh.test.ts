@@ -44,6 +44,18 @@ async function offer(name: string, at: Skiff, to: Skiff): Promise<number> {
   return port;
 }
 
+test('every site knows of every other, and each Link of the site at its other end', async () => {
+  for (const [site, name] of [
+    [west, 'west'],
+    [east, 'east'],
+    ...hubs.map((each, index) => [each, `hub${index}`] as const),
+  ] as const) {
+    await site.until('Site', name, ({ status }) => status.sitesInNetwork === 5, 60_000);
+  }
+  await hubs[1]?.until('Link', 'hub0', ({ status }) => status.remoteSiteName === 'hub0');
+  await hubs[2]?.until('Link', 'hub1', ({ status }) => status.remoteSiteName === 'hub1');
+});
+
 test('what a hub offers is reached from hubs that are one and two hops away', async () => {
   for (const [from, to] of [
     [0, 1],
@@ -66,6 +78,7 @@ test('what an edge offers is reached from the edge at the other end', async () =
     const port = await offer(name, at, from);
     const { sent, received } = await bulk(await connect(port), 20_000_000);
     assert.is(received, sent, name);
+    await at.until('Connector', name, ({ status }) => status.hasMatchingListener);
   }
 });
 

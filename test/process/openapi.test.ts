@@ -80,6 +80,10 @@ const bodies: Record<string, [unknown, unknown]> = {
     },
     { sources: [{ name: 'x', text: 'kind: Nothing\napiVersion: none' }] },
   ],
+  'post /v1/router': [
+    { properties: { operation: 'GET-TYPES' } },
+    { router: 'a', edge: 'b', properties: { operation: 'GET-TYPES' } },
+  ],
   'delete /v1/documents': [
     { documents: [{ kind: 'Listener', name: 'later' }] },
     { documents: [{ kind: 'Listener', name: 'later' }] },

@@ -6,6 +6,7 @@ import { AmqpError } from '../../amqp/error.ts';
 import { readHead, writeAnnotations } from '../../amqp/message.ts';
 import { log } from '../../log.ts';
 import { type Address, stripScheme, type Treatment } from '../addresses.ts';
+import type { MeshState } from '../protocol.ts';
 import type { Router } from '../router.ts';
 import { AcceptedTrunks } from './accepted-trunks.ts';
 import { readRouting, writeRouting } from './encoding.ts';
@@ -16,6 +17,8 @@ import type { MeshProblem } from './problems.ts';
 import { Destination, RemoteRouter } from './remote-router.ts';
 import { Trunk } from './trunk.ts';
 
+/** Problems kept to be shown. */
+const MAX_PROBLEMS = 20;
 /** Addresses of routing messages, by who they are for. */
 const HELLO = '_local/qdhello';
 const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
@@ -23,6 +26,8 @@ const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
 export class Mesh {
   readonly accepted = new AcceptedTrunks(this);
   readonly #router: Router;
+  readonly #report: (state: MeshState) => void;
+  readonly #problems: MeshState['problems'] = [];
   readonly #engine: MeshEngine;
   readonly #trunks = new Map<LinkId, Trunk>();
   readonly #remotes = new Map<string, RemoteRouter>();
@@ -33,8 +38,10 @@ export class Mesh {
   #wakeAt = Number.POSITIVE_INFINITY;
   #links = 0;
 
-  constructor(router: Router) {
+  /** `report` hears what is amiss. */
+  constructor(router: Router, report: (state: MeshState) => void) {
     this.#router = router;
+    this.#report = report;
     this.#engine = new MeshEngine({
       id: router.id,
       // Not in seconds, as skupper-router's is: a process may come back within the second in which it went.
@@ -204,5 +211,8 @@ export class Mesh {
 
   #onProblem({ code, message, router }: MeshProblem): void {
     log.warn('mesh', message, { code, router });
+    this.#problems.unshift({ code, message, router, at: Date.now() });
+    this.#problems.length = Math.min(this.#problems.length, MAX_PROBLEMS);
+    this.#report({ kind: 'mesh', name: 'mesh', problems: [...this.#problems] });
   }
 }
