@@ -94,7 +94,7 @@ test('fields that do not act here are refused, their zero values are not', () =>
   const refused: [object, RegExp][] = [
     [document('Site', 'x', { ha: true }), /spec\.ha: is not supported yet/],
     [document('Site', 'x', { linkAccess: 'route' }), /"route" cannot apply on a device/],
-    [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported yet: router-logging/],
+    [document('Site', 'x', { settings: { 'router-logging': 'x' } }), /not supported: router-logging/],
     [document('Listener', 'x', { ...common, type: 'udp' }), /spec\.type: must be one of tcp/],
     [link('x', { settings: { proxy: 'p' } }), /spec\.settings: not supported: proxy \(/],
     [link('x', { settings: { 'idle-timeout': '1s' } }), /idle-timeout: must be a duration from 2s to 10m/],
