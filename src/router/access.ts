@@ -12,7 +12,7 @@ import { log } from '../log.ts';
 import { type Accepted, Acceptor } from '../net/accept.ts';
 import { secureContext } from '../net/tls.ts';
 import { ClientPeer } from './client-peer.ts';
-import { connectionOptions, prepare } from './connections.ts';
+import { connectionOptions, INSTANCE_PROPERTY, prepare } from './connections.ts';
 import type { ContainerIds } from './container-ids.ts';
 import { EdgePeer } from './edge-peer.ts';
 import { atMoment, expirationOfPeer, expired } from './expiry.ts';
@@ -258,7 +258,7 @@ export class Access {
       onDenied: (peer, { action, address }) => this.#denied(peer, action, address, accepted),
       onOpened: (peer, open) => {
         const { certificate } = accepted;
-        const instance = property(open, 'skiff.instance');
+        const instance = property(open, INSTANCE_PROPERTY);
         this.#ids.claim(open.containerId, peer, { certificate, instance }, (refusal, other) => {
           if (refusal) {
             if (other) other.twin = { address: accepted.from, at: Date.now() };

@@ -26,6 +26,9 @@ const STALL_TIMEOUT = 120_000;
 /** The annotations that skupper-router calls version 2. */
 const ANNOTATIONS_VERSION = 2;
 
+/** Tells the connections of one process from those of another that has its certificate. */
+export const INSTANCE_PROPERTY = 'skiff.instance';
+
 /** What routers of this dialect offer each other. */
 const CAPABILITIES = ['ANONYMOUS-RELAY', 'qd.streaming-links', 'qd.connection_trunking'];
 
@@ -70,7 +73,7 @@ export function connectionOptions(router: Router, purpose: ConnectionPurpose): C
   if (purpose.accessId) properties.push(['qd.access-id', purpose.accessId], [FEED_PROPERTY, FEED_VERSION]);
   properties.push(['skiff.site-id', router.identity.siteId], ['skiff.site-name', router.identity.siteName]);
   // For whom we dial only: others that accept us could pose as us with it.
-  if (purpose.hostname !== null) properties.push(['skiff.instance', router.instance]);
+  if (purpose.hostname !== null) properties.push([INSTANCE_PROPERTY, router.instance]);
   return {
     containerId: router.id,
     number,

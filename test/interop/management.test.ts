@@ -10,7 +10,16 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { closeClients } from '../support/amqp.ts';
 import { eventually } from '../support/eventually.ts';
-import { connector, edge, hub, listener, type Network, newNetwork, normalAccess } from '../support/network.ts';
+import {
+  connector,
+  edge,
+  hub,
+  listener,
+  type Network,
+  neighbour,
+  newNetwork,
+  normalAccess,
+} from '../support/network.ts';
 import { type Outcome, Skiff } from '../support/skiff.ts';
 import { closeSockets, echo, exchange, freePort, untilAccepting } from '../support/tcp.ts';
 import { available, SkupperRouter } from './skupper-router.ts';
@@ -171,7 +180,51 @@ function testCommands(): void {
   });
 }
 
+/** A skupper-router between two hubs of ours. */
+function testBetween(): void {
+  const id = 'between';
+  let hub1: Skiff;
+  let hub2: Skiff;
+  let normalPort: number;
+
+  test.before(async () => {
+    const between = await newNetwork();
+    const one = await newNetwork('127.0.0.1', between.ca);
+    const two = await newNetwork('127.0.0.1', between.ca);
+    normalPort = between.normalPort;
+    const theirs = new SkupperRouter({
+      ...{ id, mode: 'interior', normalPort, interRouterPort: between.interRouterPort },
+      credentials: between.ca.issue({ commonName: id, hosts: ['127.0.0.1', 'localhost'] }),
+    });
+    await theirs.start();
+    const link = neighbour(between, 'between');
+    hub1 = await Skiff.run({ documents: [...hub(one, [], 'hub1'), ...link, listener('far', await freePort())] });
+    hub2 = await Skiff.run({ documents: [...hub(two, [], 'hub2'), ...link, connector('far', (await echo()).port)] });
+    for (const site of [hub1, hub2]) await site.until('Link', 'between', 'Ready');
+    await hub1.until('Listener', 'far', 'Ready', 60_000);
+  });
+
+  test('a skupper-router between two hubs is asked, and asks, across the network', async () => {
+    const [here, there] = [idOf(hub1), idOf(hub2)];
+    const nodes = await hub1.cli('router', 'stat', '--nodes', '--router', id);
+    assert.match(nodes.stdout, /between\s+\(self\)/);
+    for (const node of [here, there]) assert.match(nodes.stdout, new RegExp(`${node}\\s+${node}\\s+1\\s+between`));
+    const far = await hub1.cli('router', 'stat', '-o', 'json', '--router', there);
+    assert.is(JSON.parse(far.stdout)[0].id, there);
+    const { code, stdout, stderr } = await hub1.cli('router', 'path', 'far');
+    assert.is(code, 0, stderr);
+    assert.match(stdout, new RegExp(`1\\s+${here}\\s+router ${there}\\s+between\\s+2\\s+0\\s+yes`));
+    assert.match(stdout, new RegExp(`2\\s+between\\s+router ${there}\\s+${there}\\s+1\\s+-\\s+yes`));
+    assert.match(stdout, new RegExp(`3\\s+${there}\\s+connector far@`));
+    if (!toolsAvailable()) return;
+    const { output } = tool('skstat', normalPort, '-r', there, '-n', '-v');
+    assert.match(output, new RegExp(`${here}\\s+between\\s+-\\s+1\\s+2\\s+\\['between'\\]`));
+    assert.match(output, /Last Topology Change: \w+ \w+ \d+ [\d:]+ \d{4} GMT/);
+  });
+}
+
 if (available()) {
+  testBetween();
   if (toolsAvailable()) testTools();
   testCommands();
 }

@@ -260,6 +260,24 @@ test('a connection is closed on request, but none between interior routers', asy
   assert.equal([refused.status, refused.description], [403, 'You are not allowed to perform this operation.']);
 });
 
+test('by its own connection an edge may look at its hub, and change nothing there', async () => {
+  const management = await Management.connect(storePort, `_topo/0/${idOf(hub1)}/$management`);
+  const [first] = await management.query('connection', ['identity']);
+  const type = typeName('connection');
+  const refused = await management.ask(
+    { operation: 'UPDATE', type, identity: first?.identity },
+    { adminStatus: 'deleted' },
+  );
+  assert.equal([refused.status, refused.description], [403, 'Forbidden']);
+});
+
+test('nobody is told what a peer would have to know to pose as another', async () => {
+  const management = await Management.connect(near.normalPort);
+  const all = JSON.stringify(await management.query('connection'));
+  assert.match(all, /skiff\.site-id/);
+  assert.not.match(all, /skiff\.instance/);
+});
+
 test('answers carry the correlation-id as it came', async () => {
   const management = await Management.connect(near.normalPort);
   for (const id of [7, 'a text']) {

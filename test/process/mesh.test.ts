@@ -2,9 +2,19 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { eventually } from '../support/eventually.ts';
-import { connector, edge, hub, listener, type Network, neighbour, newNetwork } from '../support/network.ts';
+import { connector, edge, hub, listener, type Network, neighbour, newNetwork, secret } from '../support/network.ts';
 import { Skiff } from '../support/skiff.ts';
-import { accepts, bulk, closeSockets, connect, echo, exchange, freePort, untilAccepting } from '../support/tcp.ts';
+import {
+  accepts,
+  bulk,
+  closeSockets,
+  connect,
+  echo,
+  exchange,
+  freePort,
+  read,
+  untilAccepting,
+} from '../support/tcp.ts';
 
 const test = suite('mesh');
 
@@ -93,6 +103,27 @@ test('a service that is withdrawn is gone everywhere, and reached again when it 
     await east.delete('Connector', 'passing');
     await eventually('the port is closed', async () => !(await accepts(port)));
   }
+});
+
+test('a renewed certificate is taken up between hubs while streams go on', async () => {
+  const port = await offer('steady', east, west);
+  const socket = await connect(port);
+  const [before] = networks as [Network];
+  await hubs[1]?.apply(secret('to-hub0', before.ca.issue({ commonName: 'renewed' })));
+  await hubs[0]?.until('RouterAccess', 'uplinks', ({ status }) => {
+    const peers = status.peers as { role: string; subject: string }[];
+    return peers.some(({ role, subject }) => role === 'inter-router' && subject === 'CN=renewed');
+  });
+  socket.write('still');
+  assert.is((await read(socket, 5)).toString(), 'still');
+  assert.is(await exchange(port, 'and anew'), 'and anew');
+  socket.end();
+  await hubs[0]?.until('RouterAccess', 'uplinks', ({ status }) => {
+    const peers = status.peers as { role: string; subject: string }[];
+    return peers.filter(({ role }) => role === 'inter-router').length === 1;
+  });
+  assert.is(await exchange(port, 'and after'), 'and after');
+  assert.is((await hubs[1]?.get('Link', 'hub0'))?.status.status, 'Ready');
 });
 
 test('a hub that ends is missed at once, and what is behind it is reached again when it is back', async () => {

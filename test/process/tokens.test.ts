@@ -24,7 +24,10 @@ interface Token {
 }
 
 async function newHub(more: object[] = []): Promise<Skiff> {
-  const roles = [{ name: 'edge', port: await freePort() }];
+  const roles = [
+    { name: 'edge', port: await freePort() },
+    { name: 'inter-router', port: await freePort() },
+  ];
   const hub = await Skiff.run({
     documents: [
       document('Site', 'hub', {}),
@@ -81,6 +84,18 @@ async function curl({ url, ca }: Token['spec'], ...args: string[]): Promise<[num
 }
 
 const post = (spec: Token['spec'], code = spec.code, ...args: string[]) => curl(spec, '--data-binary', code, ...args);
+
+test('an interior site redeems a token, and links as a neighbour', async () => {
+  const hub = await newHub();
+  const { file } = await issue(hub);
+  const other = await Skiff.run({ documents: [document('Site', 'other', {})] });
+  const { code, stderr } = await other.cli('token', 'redeem', file);
+  assert.is(code, 0, stderr);
+  const [{ metadata }] = await other.api.list('Link', { showSecrets: false });
+  const linked = await other.until('Link', metadata.name, 'Ready');
+  assert.is(linked.status.remoteSiteName, 'hub');
+  await hub.until('Site', 'hub', ({ status }) => status.sitesInNetwork === 2);
+});
 
 test('a token is issued at one site and redeemed at another, which links with a key of its own', async () => {
   const hub = await newHub();

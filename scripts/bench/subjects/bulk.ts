@@ -15,7 +15,7 @@ export function bulkSample(loaded: Loaded<BulkResult>): Sample {
 
 function bulk(layout: LayoutName, direction: Direction, streams: number, quick = false): Case {
   return {
-    name: `bulk/${layout === 'relay' ? 'relay-' : ''}${direction}-${streams}`,
+    name: `bulk/${layout === 'pair' ? '' : `${layout}-`}${direction}-${streams}`,
     layout,
     quick,
     metrics: bulkMetrics,
@@ -36,4 +36,7 @@ export const bulkCases: Case[] = [
   bulk('relay', 'up', 1),
   bulk('relay', 'down', 1),
   bulk('relay', 'both', 4),
+  bulk('mesh', 'up', 1),
+  bulk('mesh', 'down', 1),
+  bulk('mesh', 'both', 4),
 ];

@@ -11,7 +11,7 @@ interface HttpOptions {
 }
 
 function http({ layout, service = 'http', connections, quick }: HttpOptions): Case {
-  const way = service === 'back' ? 'back-' : layout === 'relay' ? 'relay-' : '';
+  const way = service === 'back' ? 'back-' : layout === 'pair' ? '' : `${layout}-`;
   return {
     name: `http/${way}${connections}`,
     layout,
@@ -32,4 +32,5 @@ export const httpCases: Case[] = [
   http({ layout: 'relay', connections: 1 }),
   http({ layout: 'relay', connections: 16 }),
   http({ layout: 'relay', connections: 64 }),
+  http({ layout: 'mesh', connections: 16 }),
 ];

@@ -6,6 +6,7 @@ import { freePort, type Process, until } from '../processes.ts';
 import {
   hubFirst,
   inOrder,
+  linkRole,
   portsOf,
   type Service,
   type SiteName,
@@ -41,7 +42,7 @@ export function skiff({ profile }: SkiffOptions): System {
         const directory = join(world.directory, `skiff-${run}-${site}`);
         mkdirSync(directory, { recursive: true });
         const file = join(directory, 'documents.json');
-        writeFileSync(file, JSON.stringify(documentsOf(site, port, services, world)));
+        writeFileSync(file, JSON.stringify(documentsOf(site, linkRole(layout), port, services, world)));
         const data = join(directory, 'data');
         const process_ = world.processes.start(`skiff ${layout} ${site}`, program, [
           ...args,
@@ -99,12 +100,18 @@ async function untilLinked(data: string, process_: Process): Promise<void> {
   await until(attempt, READY_WITHIN_MS, () => process_.failure('is not linked'));
 }
 
-function documentsOf(site: SiteName, port: number, services: Service[], { ca }: World): object[] {
+function documentsOf(
+  site: SiteName,
+  role: 'edge' | 'inter-router',
+  port: number,
+  services: Service[],
+  { ca }: World,
+): object[] {
   const { certificate, key, ca: authority } = ca.issue({ commonName: site, hosts: ['127.0.0.1', 'localhost'] });
   const host = '127.0.0.1';
   const tlsCredentials = 'bench';
   const documents = [
-    document('Site', site, site === 'hub' ? {} : { edge: true }),
+    document('Site', site, site === 'hub' || role === 'inter-router' ? {} : { edge: true }),
     {
       apiVersion: 'v1',
       kind: 'Secret',
@@ -113,8 +120,8 @@ function documentsOf(site: SiteName, port: number, services: Service[], { ca }: 
       stringData: { 'ca.crt': authority, 'tls.crt': certificate, 'tls.key': key },
     },
     site === 'hub'
-      ? document('RouterAccess', 'edges', { roles: [{ name: 'edge', port }], bindHost: host, tlsCredentials })
-      : document('Link', 'uplink', { endpoints: [{ name: 'edge', host, port: String(port) }], tlsCredentials }),
+      ? document('RouterAccess', 'links', { roles: [{ name: role, port }], bindHost: host, tlsCredentials })
+      : document('Link', 'uplink', { endpoints: [{ name: role, host, port: String(port) }], tlsCredentials }),
   ];
   for (const service of services) {
     const { name } = service;

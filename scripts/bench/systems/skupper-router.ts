@@ -5,6 +5,7 @@ import { freePort, type Process } from '../processes.ts';
 import {
   hubFirst,
   inOrder,
+  linkRole,
   portsOf,
   type SiteName,
   type System,
@@ -35,12 +36,13 @@ export function skupperRouter(program: string): System {
         writeFileSync(files.caCertFile, ca);
         writeFileSync(files.certFile, certificate);
         writeFileSync(files.privateKeyFile, key);
-        const common = { host: '127.0.0.1', port, role: 'edge', sslProfile: 'mtls', saslMechanisms: 'EXTERNAL' };
+        const role = linkRole(layout);
+        const common = { host: '127.0.0.1', port, role, sslProfile: 'mtls', saslMechanisms: 'EXTERNAL' };
         const config: Entity[] = [
-          ['router', { id: site, mode: site === 'hub' ? 'interior' : 'edge' }],
+          ['router', { id: site, mode: site === 'hub' || role === 'inter-router' ? 'interior' : 'edge' }],
           ['sslProfile', { name: 'mtls', ...files }],
           site === 'hub'
-            ? ['listener', { name: 'edges', ...common, authenticatePeer: true, requireSsl: true }]
+            ? ['listener', { name: 'links', ...common, authenticatePeer: true, requireSsl: true }]
             : ['connector', { name: 'uplink', ...common, verifyHostname: true }],
           ['log', { module: 'DEFAULT', enable: 'warning+', outputFile: 'stderr' }],
         ];

@@ -4,12 +4,24 @@ import { accepts, answers, freePort, type Process, type Processes, until } from 
 
 export type SystemName = 'skiff' | 'skupper-router' | 'tls-proxy' | 'direct';
 
-/** `pair`: edge and hub. `relay`: two edges, with a hub between that only passes on. */
-export type LayoutName = 'pair' | 'relay';
+/**
+ * `pair`: edge and hub. `relay`: two edges, with a hub between that only passes on. `mesh`: the same with three interior
+ * sites in a line.
+ */
+export type LayoutName = 'pair' | 'relay' | 'mesh';
 export type SiteName = 'edge' | 'hub' | 'far';
 
 /** From one end to the other. */
-export const SITES: Record<LayoutName, SiteName[]> = { pair: ['edge', 'hub'], relay: ['edge', 'hub', 'far'] };
+export const SITES: Record<LayoutName, SiteName[]> = {
+  pair: ['edge', 'hub'],
+  relay: ['edge', 'hub', 'far'],
+  mesh: ['edge', 'hub', 'far'],
+};
+
+/** How the other sites link to the hub. */
+export function linkRole(layout: LayoutName): 'edge' | 'inter-router' {
+  return layout === 'mesh' ? 'inter-router' : 'edge';
+}
 
 /** Where the servers are, at the end of every way. */
 export interface Servers {

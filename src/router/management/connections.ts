@@ -3,13 +3,14 @@ import { TLSSocket } from 'node:tls';
 import { AmqpError, Condition } from '../../amqp/error.ts';
 import type { Link, Receiver, Sender } from '../../amqp/link.ts';
 import { addressKey } from '../addresses.ts';
+import { INSTANCE_PROPERTY } from '../connections.ts';
 import { EDGE_DOWNLINK } from '../edge-peer.ts';
 import { LINK_CAPACITY } from '../inbound.ts';
 import type { Peer } from '../peer.ts';
 import { Uplink } from '../uplink.ts';
 import { empty, entityType, flag, list, map, number, text, word, zero } from './entity.ts';
 import { ManagementError } from './error.ts';
-import { fromWire } from './values.ts';
+import { type AttributeValue, fromWire } from './values.ts';
 
 const NORMAL_PRIORITY = 4;
 
@@ -39,6 +40,12 @@ function userOf(peer: Peer): string | null {
 function propertyOf({ connection }: Peer, name: string): string | null {
   const value = connection.remote?.properties?.get(name);
   return value === undefined || value === null ? null : String(value);
+}
+
+/** What the peer said of itself when it opened, but for what proves to its hub that it is itself. */
+function propertiesOf({ connection }: Peer): AttributeValue {
+  const told = [...(connection.remote?.properties ?? new Map())].filter(([name]) => name !== INSTANCE_PROPERTY);
+  return fromWire(new Map(told));
 }
 
 function lastDelivery({ connection }: Peer): number | null {
@@ -71,7 +78,7 @@ export const connection = entityType<Peer>({
     sslProto: text((peer) => tlsOf(peer)?.getProtocol() ?? null),
     sslCipher: text((peer) => tlsOf(peer)?.getCipher()?.name ?? null),
     sslSsf: number((peer) => strengthOf(tlsOf(peer)?.getCipher()?.name ?? '')),
-    properties: map(({ connection: { remote } }) => fromWire(remote?.properties ?? new Map())),
+    properties: map(propertiesOf),
     opened: flag(({ connection: { remote } }) => remote !== null),
     active: flag((peer) => !(peer instanceof Uplink) || peer.active),
     adminStatus: word(['enabled', 'deleted'])(() => 'enabled'),

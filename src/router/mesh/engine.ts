@@ -298,7 +298,7 @@ export class MeshEngine {
     if (firstHand && router.isBehindItself(advertisement, now)) this.#forget(router);
     const news = router.hear(advertisement, now) || restarted;
     if (firstHand || news) router.heardAt = now;
-    this.#lookBy(router.requestAt);
+    this.#lookFor(router);
     return news ? 'news' : 'known';
   }
 
@@ -324,7 +324,7 @@ export class MeshEngine {
     const before = router.served.size;
     const result = router.takeAddresses(update, this.#now());
     this.#addressCount += router.served.size - before;
-    this.#lookBy(router.requestAt);
+    this.#lookFor(router);
     if (result) this.#tellMobile(router, result);
     return news ? 'news' : 'known';
   }
@@ -362,7 +362,7 @@ export class MeshEngine {
       }
       router = new KnownRouter(id, this.#now());
       this.#routers.set(id, router);
-      this.#lookBy(router.requestAt);
+      this.#lookFor(router);
     }
     return router;
   }
@@ -477,6 +477,11 @@ export class MeshEngine {
     if (this.#addresses.changed) this.#sendAll(this.#addresses.takeChange(), false);
   }
 
+  /** Sees to it that what a router lacks is asked for in time. */
+  #lookFor(router: KnownRouter): void {
+    if (router.lacksLinkState || router.lacksAddresses) this.#lookBy(router.requestAt);
+  }
+
   #lookBy(at: number): void {
     this.#lookAt = Math.min(this.#lookAt, at);
   }
@@ -511,12 +516,8 @@ export class MeshEngine {
 
   #request(router: KnownRouter, now: number): void {
     const { lacksLinkState, lacksAddresses } = router;
-    if (!lacksLinkState && !lacksAddresses) return;
-    if (now < router.requestAt) {
-      this.#lookBy(router.requestAt);
-      return;
-    }
-    if (this.#wayTo(router) === null) return;
+    if (now < router.requestAt) this.#lookFor(router);
+    if (now < router.requestAt || this.#wayTo(router) === null || !(lacksLinkState || lacksAddresses)) return;
     if (lacksLinkState) this.#sendTo(router, { opcode: 'LSR', id: this.id });
     if (lacksAddresses) this.#sendTo(router, { opcode: 'MAR', id: this.id, haveSequence: router.mobileSequence });
     router.requested(now);
