@@ -60,7 +60,10 @@ export class Parts {
     now: () => number = Date.now,
   ) {
     this.#router = new Router(identity, now);
-    this.#mesh = this.#router.isEdge ? null : new Mesh(this.#router, (state) => this.#note(state.kind, state));
+    this.#reports = new Reports(report);
+    this.#mesh = this.#router.isEdge
+      ? null
+      : new Mesh(this.#router, (state) => this.#reports.note(state.kind, () => state, true));
     this.mailbox = new Mailbox(this.#router);
     this.#management = new ManagementAgent({
       router: this.#router,
@@ -70,7 +73,6 @@ export class Parts {
       log: () => this.recentLog(),
     });
     this.#managing = new ManagementClient(this.#router);
-    this.#reports = new Reports(report);
     this.#keepingAlive = setInterval(() => this.#keepAlive(), KEEP_ALIVE_EVERY);
     this.#router.addresses.onChange = (address) => {
       this.#mesh?.onAddressChange(address);
