@@ -21,13 +21,16 @@ const MAX_HEAD = 64 * 1024;
 export class InboundLink implements ReceiverHandler, Producer {
   readonly via: Peer;
   readonly address: string | null;
+  /** What one consumer gives back may go to another. */
+  readonly #resendReleased: boolean;
   #key: string | null;
   #receiver: Receiver | null = null;
   #entry: Address | null = null;
 
-  constructor(peer: Peer, address: string | null) {
+  constructor(peer: Peer, address: string | null, resendReleased = false) {
     this.via = peer;
     this.address = address;
+    this.#resendReleased = resendReleased;
     this.#key = address === null ? null : addressKey(address, peer.router.id);
   }
 
@@ -67,7 +70,7 @@ export class InboundLink implements ReceiverHandler, Producer {
   onTransfer(delivery: IncomingDelivery, chunk: Chunk | null): void {
     let inbound = delivery.context as Inbound | null;
     if (!inbound) {
-      inbound = new Inbound(delivery, this.via, this.address);
+      inbound = new Inbound(delivery, this.via, this.address, this.#resendReleased);
       delivery.context = inbound;
     }
     inbound.take(chunk);
@@ -92,6 +95,7 @@ class Inbound implements Source, UnderWay {
   readonly #delivery: IncomingDelivery;
   readonly #peer: Peer;
   readonly #address: string | null;
+  readonly #resendReleased: boolean;
   #sink: Sink | null = null;
   /** The two ends of the stream agree on how far it may run ahead. */
   #ownWindow = false;
@@ -100,10 +104,11 @@ class Inbound implements Source, UnderWay {
   /** The beginning of a message whose head has not come whole. */
   #gathered: Buffer | null = null;
 
-  constructor(delivery: IncomingDelivery, peer: Peer, address: string | null) {
+  constructor(delivery: IncomingDelivery, peer: Peer, address: string | null, resendReleased: boolean) {
     this.#delivery = delivery;
     this.#peer = peer;
     this.#address = address;
+    this.#resendReleased = resendReleased;
   }
 
   take(chunk: Chunk | null): void {
@@ -175,6 +180,7 @@ class Inbound implements Source, UnderWay {
       return;
     }
     this.#gathered = null;
+    if (this.#resendReleased) head.annotations ??= RESEND_RELEASED;
     this.#route(head, whole);
   }
 
@@ -255,6 +261,11 @@ class Inbound implements Source, UnderWay {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+const RESEND_RELEASED = {
+  ...{ flags: AnnotationFlag.resendReleased, toOverride: null },
+  ...{ ingress: null, trace: [], mesh: null },
+};
 
 const NO_RIGHT = {
   condition: Condition.unauthorizedAccess,

@@ -19,6 +19,9 @@ import { StreamingLinks } from './streaming-links.ts';
 /** The capability of taking streams on links of their own. */
 const STREAMING_LINKS = 'qd.streaming-links';
 
+/** The capability of giving what one consumer has given back to another. */
+const RESEND_RELEASED = 'qd.resend-released';
+
 /** Kinds of offences that are told of one connection. */
 const MAX_OFFENCES = 16;
 
@@ -136,7 +139,8 @@ export abstract class Peer implements ConnectionHandler {
       return;
     }
     const address = attach.target?.address ?? null;
-    const link = new InboundLink(this, address === '' ? null : address);
+    const resendReleased = attach.target?.capabilities.includes(RESEND_RELEASED) ?? false;
+    const link = new InboundLink(this, address === '' ? null : address, resendReleased);
     link.bind(this.acceptReceiver(session, attach, link));
     this.onInboundBound(link);
   }

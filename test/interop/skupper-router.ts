@@ -17,7 +17,13 @@ export function available(): boolean {
   return Boolean(binary);
 }
 
-type Entity = [type: string, attributes: Record<string, string | number | boolean>];
+export type Entity = [type: string, attributes: Record<string, string | number | boolean>];
+
+interface Neighbour {
+  host?: string;
+  port: number;
+  cost?: number;
+}
 
 export interface RouterConfig {
   id: string;
@@ -25,16 +31,23 @@ export interface RouterConfig {
   /** The site it speaks for; without one it does as a router without Skupper does, and tells of none. */
   site?: { id: string; name: string };
   credentials: Issued;
-  /** Where clients of AMQP connect, on loopback. */
+  /** Where it listens and dials; loopback if not said. */
+  host?: string;
+  /** The name of an `ip netns` to run in. */
+  namespace?: string;
+  /** Where clients of AMQP connect. */
   normalPort: number;
   /** An interior router's: where edges connect, or an edge's: where its hub is. */
   edgePort?: number;
-  /** An interior router's: where others connect, and where it connects. */
+  /** An interior router's: where others connect. */
   interRouterPort?: number;
-  neighbours?: { port: number; cost?: number }[];
+  /** Where it connects to, as what it is: other interior routers, or, an edge's, its hubs. */
+  neighbours?: Neighbour[];
+  /** What else it is configured with. */
+  more?: Entity[];
 }
 
-const HOST = '127.0.0.1';
+const LOOPBACK = '127.0.0.1';
 const running = new Set<SkupperRouter>();
 /** How much of what it logs is kept, for whoever looks into a failure. */
 const KEPT_LINES = 200;
@@ -53,7 +66,7 @@ export class SkupperRouter {
     this.#file = join(directory, 'router.json');
     for (const part of ['ca', 'certificate', 'key'] as const)
       writeFileSync(join(directory, part), config.credentials[part]);
-    const { id, mode, normalPort, edgePort, interRouterPort, neighbours = [] } = config;
+    const { id, mode, host = LOOPBACK, normalPort, edgePort, interRouterPort, neighbours = [], more = [] } = config;
     const tls = { caCertFile: 'ca', certFile: 'certificate', privateKeyFile: 'key' };
     const files = Object.fromEntries(Object.entries(tls).map(([name, file]) => [name, join(directory, file)]));
     this.#put(['router', { id, mode, workerThreads: 2 }]);
@@ -67,19 +80,21 @@ export class SkupperRouter {
       for (const module of ['PROTOCOL', 'TCP_ADAPTOR'])
         this.#put(['log', { name: `traces of ${module}`, module, enable: 'debug+', outputFile }]);
     }
-    const clients = { host: HOST, port: `${normalPort}`, role: 'normal', saslMechanisms: 'ANONYMOUS' };
+    const clients = { host, port: `${normalPort}`, role: 'normal', saslMechanisms: 'ANONYMOUS' };
     this.#put(['listener', { name: 'clients', ...clients }]);
-    const link = { host: HOST, sslProfile: 'mutual', saslMechanisms: 'EXTERNAL' };
+    const link = { sslProfile: 'mutual', saslMechanisms: 'EXTERNAL' };
+    const strict = { authenticatePeer: true, requireSsl: true };
     const take = (role: string, port: number): void =>
-      this.#put(['listener', { name: role, role, ...link, port: `${port}`, authenticatePeer: true, requireSsl: true }]);
-    const dial = (name: string, role: string, port: number, cost = 1): void =>
-      this.#put(['connector', { name, role, ...link, port: `${port}`, cost, verifyHostname: true }]);
+      this.#put(['listener', { name: role, role, ...link, host, port: `${port}`, ...strict }]);
+    const dial = (name: string, role: string, { host: to = LOOPBACK, port, cost = 1 }: Neighbour): void =>
+      this.#put(['connector', { name, role, ...link, host: to, port: `${port}`, cost, verifyHostname: true }]);
     if (edgePort) {
-      if (mode === 'edge') dial('to-hub', 'edge', edgePort);
+      if (mode === 'edge') dial('to-hub', 'edge', { port: edgePort });
       else take('edge', edgePort);
     }
     if (interRouterPort) take('inter-router', interRouterPort);
-    for (const { port, cost } of neighbours) dial(`to-${port}`, 'inter-router', port, cost);
+    for (const each of neighbours) dial(`to-${each.port}`, mode === 'edge' ? 'edge' : 'inter-router', each);
+    for (const entity of more) this.#put(entity);
   }
 
   static async stopAll(): Promise<void> {
@@ -88,9 +103,12 @@ export class SkupperRouter {
 
   async start(): Promise<void> {
     writeFileSync(this.#file, JSON.stringify([...this.#entities.values()]));
-    const child = spawn(binary as string, ['-c', this.#file], {
+    const { namespace, site, normalPort, host = LOOPBACK } = this.config;
+    const words = [binary as string, '-c', this.#file];
+    const [program, ...all] = namespace === undefined ? words : ['ip', 'netns', 'exec', namespace, ...words];
+    const child = spawn(program as string, all, {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, ...(this.config.site ? { SKUPPER_SITE_ID: this.config.site.id } : {}) },
+      env: { ...process.env, ...(site ? { SKUPPER_SITE_ID: site.id } : {}) },
     });
     this.#child = child;
     running.add(this);
@@ -98,11 +116,10 @@ export class SkupperRouter {
       this.#log = [...this.#log, ...text.split('\n')].slice(-KEPT_LINES);
     });
     this.#ended = new Promise((resolve) => child.once('close', () => resolve()));
-    const { normalPort } = this.config;
     await eventually(
       'the router takes clients',
       async () => {
-        const client = await AmqpClient.connect(normalPort);
+        const client = await AmqpClient.connect(normalPort, { host });
         await client.close();
         return true;
       },
@@ -119,7 +136,7 @@ export class SkupperRouter {
 
   /** Adds an entity while it runs, as its management tool does; it is there after a restart, too. */
   async create(type: 'tcpConnector' | 'tcpListener', name: string, port: number, more: object = {}): Promise<void> {
-    const attributes = { name, address: name, host: HOST, port: `${port}`, ...more };
+    const attributes = { name, address: name, host: this.config.host ?? LOOPBACK, port: `${port}`, ...more };
     await this.#manage('CREATE', type, name, attributes);
     this.#put([type, attributes]);
   }
@@ -130,7 +147,7 @@ export class SkupperRouter {
   }
 
   async #manage(operation: 'CREATE' | 'DELETE', type: string, name: string, body: object): Promise<void> {
-    const client = await AmqpClient.connect(this.config.normalPort);
+    const client = await AmqpClient.connect(this.config.normalPort, { host: this.config.host ?? LOOPBACK });
     const replies = await client.receiver({ address: '', dynamic: true }, { autoaccept: true });
     const requests = await client.sender('$management');
     await requests.untilCredit();

@@ -360,6 +360,27 @@ test('consumers at several sites share the messages of one address', async () =>
   for (const client of [near, ...clients]) await client.close();
 });
 
+test('a message that one consumer gives back goes to another where its sender asks for that', async () => {
+  const [near, unwilling, willing] = (await Promise.all(
+    (['store1', 'store1', 'farStore'] as const).map((place) => AmqpClient.connect(ports[place])),
+  )) as [AmqpClient, AmqpClient, AmqpClient];
+  const refused = await unwilling.receiver('resent');
+  refused.link.on('message', ({ delivery }) => delivery?.release());
+  const taken = await willing.receiver('resent', { autoaccept: true });
+  for (const [capabilities, outcome] of [
+    [[], 'released'],
+    [['qd.resend-released'], 'accepted'],
+  ] as const) {
+    const sender = await near.sender('resent', { target: { address: 'resent', capabilities } });
+    await sender.untilCredit();
+    // Until the far consumer is known here, there is nobody else to give it to.
+    await eventually(outcome, async () => (await sender.send({ body: outcome })).outcome === outcome);
+  }
+  assert.is((await taken.next()).message.body, 'accepted');
+  assert.ok(refused.all.length >= 2, 'the near one was asked each time');
+  for (const client of [near, unwilling, willing]) await client.close();
+});
+
 test('mc/ addresses reach every consumer, once', async () => {
   const clients = await Promise.all(
     (['hub', 'store1', 'store2', 'farHub', 'farStore'] as const).map((place) => AmqpClient.connect(ports[place])),

@@ -1,16 +1,23 @@
-/** MultiKeyListeners: which site a new connection goes to, while sites come and go and the list of keys changes. */
+/**
+ * MultiKeyListeners: which site a new connection goes to, while sites come and go and the list of keys changes. One of
+ * the sites is behind another hub.
+ */
 import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { eventually } from '../support/eventually.ts';
-import { connector, edge, hub, multiKeyListener, type Network, newNetwork } from '../support/network.ts';
+import { connector, edge, hub, multiKeyListener, type Network, neighbour, newNetwork } from '../support/network.ts';
 import { Skiff } from '../support/skiff.ts';
 import { accepts, closeSockets, connect, freePort, read, serve, type TcpServer } from '../support/tcp.ts';
 
 const test = suite('multi-key listener');
 
+/** Of the link between the hubs. */
+const WAY_COST = 3;
+
 let network: Network;
 let hubSite: Skiff;
+let farHub: Skiff;
 let store1: Skiff;
 let store2: Skiff;
 let servers: Record<'one' | 'two', TcpServer>;
@@ -44,11 +51,14 @@ function reachable(site: Skiff, name: string, keys: unknown): Promise<unknown> {
 
 test.before(async () => {
   network = await newNetwork();
+  const far = await newNetwork(network.host, network.ca);
   hubSite = await Skiff.run({ documents: hub(network) });
+  farHub = await Skiff.run({ documents: [...hub(far, [], 'far'), ...neighbour(network, 'hub', WAY_COST)] });
+  await farHub.until('Link', 'hub', 'Ready');
   servers = { one: await named('one'), two: await named('two') };
   [store1, store2] = await Promise.all([
     Skiff.run({ documents: [...edge(network, 'store1'), connector('one', servers.one.port)] }),
-    Skiff.run({ documents: [...edge(network, 'store2'), connector('two', servers.two.port)] }),
+    Skiff.run({ documents: [...edge(far, 'store2'), connector('two', servers.two.port)] }),
   ]);
 });
 
@@ -157,6 +167,27 @@ test('another type of strategy is refused, and what runs goes on', async () => {
   await hubSite.delete('MultiKeyListener', 'shop');
 });
 
+test('of a key that several sites serve, the nearest gets the connections until it has more in hand than the way costs', async () => {
+  const port = await freePort();
+  await hubSite.apply(multiKeyListener('shop', port, ['both']));
+  await store2.apply(connector('both', servers.two.port));
+  await reachable(hubSite, 'shop', ['both']);
+  await hubSite.apply(connector('both', servers.one.port));
+  const names: string[] = [];
+  const kept: Socket[] = [];
+  for (let count = 0; count < WAY_COST + 5; count++) {
+    const { name, socket } = await reached(port);
+    names.push(name);
+    kept.push(socket);
+  }
+  assert.equal(names, ['one', 'one', 'one', 'one', 'two', 'one', 'two', 'one']);
+  await hubSite.delete('Connector', 'both');
+  assert.is(await goesTo(port), 'two', 'the key is reachable elsewhere');
+  for (const socket of kept) socket.destroy();
+  await store2.delete('Connector', 'both');
+  await hubSite.delete('MultiKeyListener', 'shop');
+});
+
 test('a site that dies without a word gives its place to the next', async () => {
   const port = await freePort();
   await hubSite.apply(multiKeyListener('shop', port, ['one', 'two']));
@@ -164,6 +195,9 @@ test('a site that dies without a word gives its place to the next', async () => 
   await store1.stop('SIGKILL');
   await reachable(hubSite, 'shop', ['two']);
   assert.is(await goesTo(port), 'two');
+  await farHub.stop('SIGKILL');
+  await reachable(hubSite, 'shop', []);
+  await eventually('its port is closed', async () => !(await accepts(port)));
 });
 
 test.run();

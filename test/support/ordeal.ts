@@ -1,0 +1,48 @@
+/** What every network has to stand: its lines are harmed at random, under traffic that is checked. */
+import * as assert from 'uvu/assert';
+import { harmAtRandom } from './chaos.ts';
+import { CheckedMessages, CheckedStreams } from './checked-traffic.ts';
+import { eventually } from './eventually.ts';
+import { holdings } from './leaks.ts';
+import { closeSockets, echo, exchange } from './tcp.ts';
+import { type Plan, Topology } from './topology.ts';
+
+/** Every edge reaches the service of every other. */
+async function untilWhole({ edges }: Topology): Promise<void> {
+  for (const { name, ports, machine } of edges) {
+    for (const [to, port] of ports.entries()) {
+      if (name === `edge${to}`) continue;
+      await eventually(
+        `${name} reaches edge${to}`,
+        async () => (await exchange(port, name, machine.address)) === name,
+        {
+          withinMs: 90_000,
+        },
+      );
+    }
+  }
+}
+
+/** Builds a network, harms its lines for so many milliseconds, and looks what has become of the traffic. */
+export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
+  const topology = await Topology.open(plan, (host) => echo({ host }));
+  try {
+    await untilWhole(topology);
+    const released = await holdings(topology.hubs);
+    console.log('held');
+    const streams = new CheckedStreams(topology);
+    const [first, ...others] = topology.hubs;
+    const messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
+    const harms = await harmAtRandom(topology.lines, milliseconds);
+    await untilWhole(topology);
+    const [streamCounts, messageCounts] = await Promise.all([streams.end(), messages.end()]);
+    console.log(JSON.stringify({ harms, streams: streamCounts, messages: messageCounts }));
+    assert.equal(streams.complaints, []);
+    assert.equal(messages.wrongs, []);
+    assert.ok(streamCounts.whole > 0 && messageCounts.accepted > 0);
+    await released();
+  } finally {
+    await closeSockets();
+    await topology.close();
+  }
+}
