@@ -11,6 +11,7 @@ import { alpnOf, takeBody } from './encapsulation.ts';
 import { HealthCheck } from './health-check.ts';
 import type { ServerAddress } from './server-address.ts';
 import { ServerStream } from './server-stream.ts';
+import type { TcpStream } from './stream.ts';
 import { Tally } from './tally.ts';
 
 export class Connector implements Consumer {
@@ -68,6 +69,10 @@ export class Connector implements Consumer {
 
   get outstanding(): number {
     return this.#streams.size;
+  }
+
+  get streams(): Iterable<TcpStream> {
+    return this.#streams;
   }
 
   get traffic() {

@@ -18,6 +18,7 @@ import type { Router } from '../router/router.ts';
 import { ClientStream } from './client-stream.ts';
 import { ALPN_PROTOCOLS } from './encapsulation.ts';
 import { RoutingKeys } from './routing-keys.ts';
+import type { TcpStream } from './stream.ts';
 import { Tally } from './tally.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
@@ -91,6 +92,10 @@ export class Listener {
 
   get config(): Config {
     return this.#config;
+  }
+
+  get streams(): Iterable<TcpStream> {
+    return this.#streams;
   }
 
   get traffic() {

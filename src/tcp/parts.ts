@@ -201,9 +201,11 @@ export class Parts {
   }
 
   #running(): RunningPart[] {
-    return [...this.#parts].map(([key, { config, traffic }]) => ({
-      ...{ config, traffic, state: this.#states.get(key) ?? null },
-    }));
+    return [...this.#parts].map(([key, part]) => {
+      const { config, traffic } = part;
+      const connections = part instanceof Listener || part instanceof Connector ? part.streams : [];
+      return { config, traffic, connections, state: this.#states.get(key) ?? null };
+    });
   }
 
   #links(): Link[] {
