@@ -34,6 +34,11 @@ const CAPABILITIES = ['ANONYMOUS-RELAY', 'qd.streaming-links', 'qd.connection_tr
 
 let connectionCount = 0;
 
+/** Tells one connection from every other that this process has or had. */
+export function nextConnectionNumber(): number {
+  return ++connectionCount;
+}
+
 export interface ConnectionPurpose {
   /** The host we dial; null when we accept. */
   hostname: string | null;
@@ -62,7 +67,7 @@ export const DATA_ROLE = 4;
 
 export function connectionOptions(router: Router, purpose: ConnectionPurpose): ConnectionOptions {
   const { idleTimeout = IDLE_TIMEOUT } = purpose;
-  const number = ++connectionCount;
+  const number = nextConnectionNumber();
   const properties: [string, Writable][] = [
     ['product', 'skiff'],
     ['version', router.identity.version],

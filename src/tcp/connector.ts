@@ -13,6 +13,7 @@ import { HealthCheck } from './health-check.ts';
 import type { Report } from './reports.ts';
 import type { ServerAddress } from './server-address.ts';
 import { ServerStream } from './server-stream.ts';
+import type { TcpStream } from './stream.ts';
 import { Tally } from './tally.ts';
 
 export class Connector implements Consumer {
@@ -70,6 +71,10 @@ export class Connector implements Consumer {
 
   get outstanding(): number {
     return this.#streams.size;
+  }
+
+  get streams(): Iterable<TcpStream> {
+    return this.#streams;
   }
 
   get traffic() {

@@ -20,6 +20,7 @@ import { ClientStream } from './client-stream.ts';
 import { ALPN_PROTOCOLS } from './encapsulation.ts';
 import type { Report } from './reports.ts';
 import { RoutingKeys } from './routing-keys.ts';
+import type { TcpStream } from './stream.ts';
 import { Tally } from './tally.ts';
 
 /** How often a port that could not be opened is tried again, in milliseconds. */
@@ -93,6 +94,10 @@ export class Listener {
 
   get config(): Config {
     return this.#config;
+  }
+
+  get streams(): Iterable<TcpStream> {
+    return this.#streams;
   }
 
   get traffic() {

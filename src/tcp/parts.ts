@@ -205,9 +205,11 @@ export class Parts {
   }
 
   #running(): RunningPart[] {
-    return [...this.#parts].map(([key, { config, traffic }]) => ({
-      ...{ config, traffic, state: this.#reports.stateOf(key) },
-    }));
+    return [...this.#parts].map(([key, part]) => {
+      const { config, traffic } = part;
+      const connections = part instanceof Listener || part instanceof Connector ? part.streams : [];
+      return { config, traffic, connections, state: this.#reports.stateOf(key) };
+    });
   }
 
   #links(): Link[] {

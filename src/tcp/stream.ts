@@ -12,6 +12,7 @@ import type { Chunk } from '../net/chunk.ts';
 import { letGo, PayloadSlab, readInto } from '../net/reading.ts';
 import { reset } from '../net/reset.ts';
 import { SocketWriter } from '../net/writing.ts';
+import { nextConnectionNumber } from '../router/connections.ts';
 import type { Sink, Source } from '../router/forwarding.ts';
 import { LARGEST_WINDOW, StreamWindow } from './window.ts';
 
@@ -27,9 +28,12 @@ const KEEP_IN_SLABS = 128 * 1024;
 const WRITE_TOGETHER = 64;
 
 export abstract class TcpStream implements Sink, Source, BagItem {
+  readonly number = nextConnectionNumber();
+  /** When it began, `performance.now()`. */
+  readonly since = performance.now();
   /** Among those of its listener or connector. */
   place = -1;
-  protected readonly socket: Socket;
+  readonly socket: Socket;
   readonly #writer: SocketWriter;
   /** Before, nothing may be written: TLS may be shaking hands. */
   #attached = false;

@@ -16,7 +16,7 @@ import {
   normalAccess,
 } from '../support/network.ts';
 import { Skiff } from '../support/skiff.ts';
-import { closeSockets, connect, echo, exchange, freePort, say, untilAccepting } from '../support/tcp.ts';
+import { closeSockets, connect, echo, ending, exchange, freePort, say, untilAccepting } from '../support/tcp.ts';
 
 const test = suite('management');
 
@@ -258,6 +258,26 @@ test('a connection is closed on request, but none between interior routers', asy
   await eventually('it is gone from the table', async () => (await numberOf(container)) === undefined);
   const refused = await close(await numberOf(idOf(hub2)));
   assert.equal([refused.status, refused.description], [403, 'You are not allowed to perform this operation.']);
+});
+
+test('connections of TCP are shown, and closed on request', async () => {
+  const management = await Management.connect(near.normalPort);
+  const socket = await connect(listenerPort);
+  await say(socket, 'hello');
+  const tcp = (await management.query('connection')).filter(({ protocol }) => protocol === 'tcp');
+  const own = tcp.find(({ host }) => host === `127.0.0.1:${socket.localPort}`);
+  assert.equal([own?.role, own?.dir, own?.container, own?.isEncrypted], ['normal', 'in', 'TcpAdaptor', false]);
+  const atServer = (await (await Management.connect(storePort)).query('connection')).filter(
+    (each) => each.protocol === 'tcp',
+  );
+  assert.equal(
+    atServer.map(({ dir }) => dir),
+    ['out'],
+  );
+  const closed = ending(socket);
+  const type = typeName('connection');
+  await management.ask({ operation: 'UPDATE', type, identity: own?.identity }, { adminStatus: 'deleted' });
+  assert.is(await closed, 'reset');
 });
 
 test('by its own connection an edge may look at its hub, and change nothing there', async () => {

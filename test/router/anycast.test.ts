@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ACCEPTED, MODIFIED_FAILED, RELEASED } from '../../src/amqp/performatives.ts';
 import { type Address, AddressTable } from '../../src/router/addresses.ts';
-import { forwardToOne } from '../../src/router/anycast.ts';
+import { difference, forwardToOne, standings } from '../../src/router/anycast.ts';
 import type { Arrival, Sink } from '../../src/router/forwarding.ts';
 import { chunkOf, FakeConsumer, FakeSource, message, resendable, stream, type Taken } from './consumers.ts';
 
@@ -46,6 +46,29 @@ test('messages in hand elsewhere count for their own address, and until they are
     assert.is(address.sentBy(way), 0);
   }
   assert.is(there.taken.length, ends.length);
+});
+
+test("what is said of everybody's chances comes true", () => {
+  const consumer = fc.record({
+    cost: fc.integer({ min: 0, max: 4 }),
+    inHand: fc.integer({ min: 0, max: 300 }),
+    here: fc.boolean(),
+  });
+  const key = fc.constantFrom('Mshop', 'Hstore');
+  const property = fc.property(key, fc.array(consumer, { minLength: 1, maxLength: 6 }), (key, all) => {
+    const consumers = all.map(({ cost, inHand, here }) =>
+      Object.assign(new FakeConsumer(here && cost === 0 ? null : {}, cost), { outstanding: inHand }),
+    );
+    const address = served(key, ...consumers);
+    const [best, ...rest] = standings(address, stream('shop'));
+    forwardToOne(address, stream('shop'), new FakeSource());
+    const taken = consumers.find((each) => each.taken.length > 0);
+    const chosen = [best, ...rest].find((each) => each?.consumer === taken);
+    if (best && chosen) assert.is(difference(best, chosen), null, 'the first, or one equal to it');
+    else assert.unreachable('whoever takes it was not among them');
+    assert.is(rest.length + 1, consumers.length);
+  });
+  fc.assert(property);
 });
 
 test('the nearest is taken of any other address, however busy', () => {

@@ -2,11 +2,21 @@
  * What can be asked for: types of things, the attributes that each has, and the things there are at the moment. Names and
  * attributes are those of skupper-router's management schema, so that its tools know what they see.
  */
+import type { Socket } from 'node:net';
 import type { LogRecord } from '../../log.ts';
 import type { NodeFacts } from '../mesh/engine.ts';
 import type { PartConfig, PartState, Traffic } from '../protocol.ts';
 import type { Router } from '../router.ts';
 import type { AttributeValue } from './values.ts';
+
+/** A TCP connection: of a listener's client, or to a connector's server. */
+export interface TcpConnection {
+  readonly number: number;
+  /** When it began, `performance.now()`. */
+  readonly since: number;
+  readonly socket: Socket;
+  fail(): void;
+}
 
 /** A part of the router as it runs. */
 export interface RunningPart {
@@ -14,6 +24,8 @@ export interface RunningPart {
   /** null before its first. */
   state: PartState | null;
   traffic: Omit<Traffic, 'kind' | 'name'>;
+  /** Those of TCP that a listener or a connector carries. */
+  connections: Iterable<TcpConnection>;
 }
 
 /** What there is to look at. Each is made when it is asked for. */

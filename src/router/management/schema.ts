@@ -1,7 +1,8 @@
 /** All types of entities, what may be done with them, and how they are described to whoever asks. */
-import { connection, link } from './connections.ts';
+import { connection } from './connections.ts';
 import { type EntityType, entityType, PREFIX, type View } from './entity.ts';
 import { ManagementError } from './error.ts';
+import { link } from './links.ts';
 import { address, node, router, routerMetrics } from './network.ts';
 import { ABSENT, allocator, configAddress, log, logStats, network, policy, site } from './process.ts';
 import {

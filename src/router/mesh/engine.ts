@@ -226,8 +226,14 @@ export class MeshEngine {
       if (!facts) continue;
       const { neighbour: nextHop, nextHop: link, cost } = facts;
       const linkState = [...(peers?.keys() ?? [])];
-      const validOrigins = [...facts.origins].filter((origin) => origin !== this.id);
-      nodes.push({ id, nextHop, link, cost, linkState, instance, validOrigins });
+      const self = this.id;
+      nodes.push({
+        ...{ id, nextHop, link, cost, linkState, instance },
+        // Only for those who ask: in a large network it takes a while.
+        get validOrigins() {
+          return [...facts.origins].filter((origin) => origin !== self);
+        },
+      });
     }
     return nodes;
   }

@@ -107,11 +107,12 @@ export class KnownRouter {
   }
 
   /**
-   * Whether it says, and still says after a while, that it has not got as far as what is known of it. Then somebody told
+   * Whether it says, and still says after a while, that it has not got as far as was heard. Then somebody told
    * lies about it, or it was started twice with one instance.
    */
   isBehindItself(advertisement: RouterAdvertisement, now: number): boolean {
-    const behind = advertisement.linkSequence < this.linkSequence || advertisement.mobileSequence < this.mobileSequence;
+    const behind =
+      advertisement.linkSequence < this.heardLinkSequence || advertisement.mobileSequence < this.heardMobileSequence;
     if (!behind) this.#behindSince = null;
     else this.#behindSince ??= now;
     return this.#behindSince !== null && now - this.#behindSince > LATE_TIME;

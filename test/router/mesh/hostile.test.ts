@@ -255,6 +255,21 @@ test('a lie about another router lasts until that router has contradicted it for
   assert.ok(stage.paths.has('y'));
 });
 
+test('a lie about how far another router has got makes nobody ask for ever', () => {
+  const stage = new Stage();
+  stage.flood(1, advertisement('y', 1, 700, 700), 'x');
+  stage.run(1_000);
+  assert.ok(stage.count('LSR') + stage.count('MAR') > 0);
+  for (let round = 0; round < 2; round++) {
+    stage.flood(2, advertisement('y', 1, 1));
+    stage.run(4_000);
+  }
+  stage.flood(2, update('y', 1, { us: 1 }));
+  stage.sent.length = 0;
+  stage.run(40_000);
+  assert.is(stage.count('LSR') + stage.count('MAR'), 0);
+});
+
 test('a link that nobody confirms leads nowhere', () => {
   const stage = new Stage();
   stage.flood(2, update('z', 1, { y: 1 }), 'y');
