@@ -18,6 +18,7 @@ export class VirtualRouter {
   /** What the hooks told. */
   readonly paths = new Map<string, RemoteRouterFacts>();
   readonly mobile = new Map<string, Map<string, Treatment>>();
+  addressCount = 0;
   readonly problems: MeshProblem[] = [];
   /** When its next tick is in the calendar. */
   tickAt = Number.POSITIVE_INFINITY;
@@ -41,6 +42,8 @@ interface Options {
   skiff?: boolean;
   /** Count octets, which takes as long as everything else. */
   octets?: boolean;
+  /** Keep no tables of addresses beside those of the engines. */
+  countOnly?: boolean;
 }
 
 export class VirtualMesh {
@@ -106,6 +109,7 @@ export class VirtualMesh {
     for (const line of lines) this.cut(line);
     router.paths.clear();
     router.mobile.clear();
+    router.addressCount = 0;
     router.engine = this.#engineOf(router, ++this.#instance);
     this.#schedule(router);
     for (const line of lines) this.restore(line);
@@ -174,6 +178,8 @@ export class VirtualMesh {
         onMobile: (id, added, removed) => {
           this.changedAt = this.now;
           if (!router.paths.has(id)) throw new Error(`${id} has addresses, and no path leads to it`);
+          router.addressCount += added.length - removed.length;
+          if (this.#options.countOnly) return;
           const served = router.mobile.get(id) ?? new Map<string, Treatment>();
           router.mobile.set(id, served);
           for (const key of removed) if (!served.delete(key)) throw new Error(`${key} was not there`);
