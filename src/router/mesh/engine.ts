@@ -97,6 +97,9 @@ const REPEAT_INTERVAL = 1_000;
 /** What another router says of this one may be of its life before, for so long after its start. */
 const START_TIME = 10_000;
 
+/** No link state changes as often. Lies beyond are left to those who believe them to see through. */
+const LAST_SEQUENCE = 2 ** 31;
+
 /** What taking in a message came to. */
 type Verdict = 'news' | 'known' | 'ignored';
 
@@ -275,10 +278,12 @@ export class MeshEngine {
     } else if ('linkSequence' in message && message.linkSequence > this.#linkSequence) {
       const words = 'somebody told of a link state of this router that it never had';
       this.#problems.report('forged-link-state', this.id, words);
-      // Only a later one than the forged is believed.
-      this.#linkSequence = message.linkSequence;
-      this.#linksChanged = true;
-      this.#settling.want(this.#now());
+      // Only a later one than the forged is believed, as long as sequences go on.
+      if (message.linkSequence < LAST_SEQUENCE) {
+        this.#linkSequence = message.linkSequence;
+        this.#linksChanged = true;
+        this.#settling.want(this.#now());
+      }
     }
     return 'ignored';
   }

@@ -239,6 +239,10 @@ test('a lie about this router is answered with the truth', () => {
   const last = stage.sent.findLast(({ message }) => message.opcode === 'LSU' && message.id === 'us')?.message;
   assert.ok(last?.opcode === 'LSU' && last.linkSequence > 5_000);
   assert.equal(last?.opcode === 'LSU' && [...last.peers.keys()].sort(), ['x', 'y']);
+  stage.flood(1, update('us', Number.MAX_SAFE_INTEGER, {}, 100), 'x');
+  stage.run(10_000);
+  const sequences = stage.sent.flatMap(({ message }) => (message.opcode === 'LSU' ? message.linkSequence : []));
+  assert.ok(Math.max(...sequences) < 6_000, 'no sequence that nothing can follow');
 });
 
 test('a lie about another router lasts until that router has contradicted it for a while', () => {
