@@ -180,6 +180,30 @@ function testCommands(): void {
   });
 }
 
+/** A skupper-router as an edge of ours. */
+function testEdge(): void {
+  test('an edge that is a skupper-router is asked by its hub, and asks it', async () => {
+    const network = await newNetwork();
+    const site = await Skiff.run({ documents: [...hub(network), listener('till', await freePort())] });
+    const normalPort = await freePort();
+    const theirs = new SkupperRouter({
+      ...{ id: 'their-edge', mode: 'edge', normalPort, edgePort: network.edgePort },
+      credentials: network.ca.issue({ commonName: 'their-edge' }),
+    });
+    await theirs.start();
+    await theirs.create('tcpConnector', 'till', (await echo()).port);
+    await site.until('Listener', 'till', 'Ready', 60_000);
+    const general = await site.cli('router', 'stat', '--edge', 'their-edge');
+    assert.match(general.stdout, /Mode\s+edge/);
+    const { code, stdout, stderr } = await site.cli('router', 'path', 'till');
+    assert.is(code, 0, stderr);
+    assert.match(stdout, /1\s+hub-\w+\s+edge their-edge\s/);
+    assert.match(stdout, /2\s+their-edge\s+consumer \(1 of its own\)/);
+    if (!toolsAvailable()) return;
+    assert.match(tool('skstat', normalPort, '-r', idOf(site), '-e').output, /their-edge\s+in/);
+  });
+}
+
 /** A skupper-router between two hubs of ours. */
 function testBetween(): void {
   const id = 'between';
@@ -224,6 +248,7 @@ function testBetween(): void {
 }
 
 if (available()) {
+  testEdge();
   testBetween();
   if (toolsAvailable()) testTools();
   testCommands();
