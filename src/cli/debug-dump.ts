@@ -17,12 +17,14 @@ import { checkAll } from './checks.ts';
 import { command } from './command.ts';
 import { dataDirectory } from './data-directory.ts';
 import { print, warn } from './output.ts';
+import { query, type Row } from './router-query.ts';
+import { views } from './router-views.ts';
 import { withSite } from './site-access.ts';
 import { type TarFile, tar } from './tar.ts';
 
 export const debugDump = command({
   description: `Writes a tar.gz for whoever helps: versions, documents with their statuses, the checks of skiff debug check, what is
-carried, and the last lines of the log. The values of Secrets, codes and private keys are left out.`,
+carried, what the router knows (skiff router stat), and the last lines of the log. The values of Secrets, codes and private keys are left out.`,
   arguments: [{ name: 'FILE', optional: true, completion: 'file', help: 'skiff-dump-TIME.tar.gz if not said' }],
   options: {},
   examples: [{ for: 'a file to send along with a question', command: 'skiff debug dump /tmp/store1.tar.gz' }],
@@ -53,6 +55,7 @@ async function collect(directory: string): Promise<TarFile[]> {
     'documents.json': () => documents(directory),
     'status.json': () => client.status(),
     'traffic.json': () => client.traffic(),
+    'router.json': () => router(client),
     'log.jsonl': async () => (await client.log()).map((record) => `${JSON.stringify(record)}\n`).join(''),
   };
   return Promise.all(
@@ -83,6 +86,16 @@ function machine(directory: string): object {
     directory,
   };
 }
+
+/** Every view of `router stat`, as far as it helps. */
+async function router(client: ApiClient): Promise<Record<string, Row[]>> {
+  const types = ['router', 'routerMetrics', ...new Set(Object.values(views).map(({ type }) => type))];
+  const tables = await Promise.all(types.map((type) => query(client, {}, type, MOST_ROWS)));
+  return Object.fromEntries(types.map((type, index) => [type, tables[index] as Row[]]));
+}
+
+/** Of each view of the router: a hub of thousands of edges has very many links. */
+const MOST_ROWS = 2_000;
 
 async function documents(directory: string): Promise<RenderedDocument[]> {
   return withSite({ directory, command: 'dump' }, async (site) => {

@@ -94,6 +94,7 @@ test('a dump holds what helps, and no secret', async () => {
     'documents.json',
     'log.jsonl',
     'machine.json',
+    'router.json',
     'status.json',
     'traffic.json',
     'versions.json',
@@ -102,6 +103,7 @@ test('a dump holds what helps, and no secret', async () => {
   const shown = JSON.parse(of('documents.json')) as { kind: string; status?: object }[];
   assert.ok(shown.find(({ kind, status }) => kind === 'RouterAccess' && status));
   assert.match(of('log.jsonl'), /"part":"/);
+  assert.is(JSON.parse(of('router.json')).routerMetrics[0].addrCount > 0, true);
   const [secret] = await site.api.list('Secret', { showSecrets: true });
   const key = (secret.data as Record<string, string>)['tls.key'];
   assert.ok(key.length > 100);
