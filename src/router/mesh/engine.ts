@@ -9,6 +9,7 @@
  */
 import type { Treatment } from '../addresses.ts';
 import type { UnreadableMessage } from './encoding.ts';
+import { Flooding, isFirstHand } from './flooding.ts';
 import { KnownRouter, type MobileChange } from './known-router.ts';
 import { MAX_ADDRESSES, MAX_ADDRESSES_EACH, MAX_ROUTERS } from './limits.ts';
 import type {
@@ -88,11 +89,9 @@ const ADVERTISE_INTERVAL_IN_FLUX = 4_000;
 const ADVERTISE_INTERVAL_A_ROUTER = 20;
 /** How long after a change of the topology it counts as changing. */
 const FLUX_TIME = 8_000;
-/** How long after a change routers may see different paths, so that what is for all goes to every neighbour. */
-const UNSETTLED_TIME = 2_000;
 /** Milliseconds without a word after which a router's link state counts no more. */
 const LINK_STATE_AGE = 60_000;
-/** The least between two relays of messages of one router that are no news, and between two answers to one router. */
+/** The least between two answers to one router, and the most between two looks at what is due. */
 const REPEAT_INTERVAL = 1_000;
 /** What another router says of this one may be of its life before, for so long after its start. */
 const START_TIME = 10_000;
@@ -117,11 +116,9 @@ export class MeshEngine {
   #peers: ReadonlyMap<string, number> = new Map();
   /** The neighbours are not those of `#peers` any more. */
   #linksChanged = false;
-  #topology: Topology;
+  readonly #flooding: Flooding;
   /** Addresses of all other routers together. */
   #addressCount = 0;
-  /** When the topology last changed, by the clock given. */
-  lastTopologyChange = Number.NEGATIVE_INFINITY;
   #advertisedAt = Number.NEGATIVE_INFINITY;
   #lookAt = 0;
   readonly #settling = new Pace(10, 1_000);
@@ -135,7 +132,13 @@ export class MeshEngine {
     this.#startedAt = now();
     this.#addresses = new OwnAddresses(id);
     this.#problems = new Problems((problem) => hooks.onProblem(problem));
-    this.#topology = new Topology(id, new Map([[id, this.#peers]]), () => true);
+    const alone = new Topology(id, new Map([[id, this.#peers]]), () => true);
+    this.#flooding = new Flooding(id, this.#neighbours, alone);
+  }
+
+  /** By the clock given; infinitely long ago: never. */
+  get lastTopologyChange(): number {
+    return this.#flooding.changedAt;
   }
 
   /** When `tick` has something to do next, by the clock given. */
@@ -189,7 +192,8 @@ export class MeshEngine {
     if (!link) return [];
     const verdict = this.#take(link, message, trace);
     if (verdict === 'ignored' || message.opcode === 'unreadable') return [];
-    return this.#relay(link, message, trace, verdict);
+    const origin = this.#routers.get(message.id) as KnownRouter;
+    return this.#flooding.onward(message, origin, { from: link, trace, isNews: verdict === 'news', now: this.#now() });
   }
 
   /** The address has consumers here or on an edge of ours. */
@@ -378,30 +382,6 @@ export class MeshEngine {
     return router;
   }
 
-  /** On which links a message for everybody goes on. News goes to all, and the rest along the paths from its origin. */
-  #relay(from: ControlLink, message: RoutingMessage, trace: readonly string[], verdict: Verdict): LinkId[] {
-    const now = this.#now();
-    const router = this.#routers.get(message.id) as KnownRouter;
-    const firstHand = isFirstHand(message, trace);
-    const passed = new Set(trace);
-    const may = (link: ControlLink | undefined): link is ControlLink =>
-      link !== undefined && link !== from && !passed.has(`0/${link.router}`) && (firstHand || link.skiff);
-    const aboutLinks = message.opcode === 'RA' || message.opcode === 'LSU';
-    if (verdict === 'known') {
-      if (message.opcode !== 'RA' || !firstHand || now - router.relayedAt < REPEAT_INTERVAL) return [];
-    }
-    router.relayedAt = now;
-    const links =
-      verdict === 'news' && (aboutLinks || this.#unsettled(now))
-        ? [...this.#neighbours.best.values()]
-        : this.#topology.children(message.id).map((neighbour) => this.#neighbours.best.get(neighbour));
-    return links.filter(may).map((link) => link.id);
-  }
-
-  #unsettled(now: number): boolean {
-    return now - this.lastTopologyChange < UNSETTLED_TIME;
-  }
-
   #greet(link: ControlLink): void {
     const seen = this.#neighbours.seenOn(link);
     this.#hooks.send({ opcode: 'HELLO', id: this.id, instance: this.#instance, seen }, 'neighbour', [link.id]);
@@ -435,16 +415,16 @@ export class MeshEngine {
 
   /** Takes account of all that has changed in the topology. */
   #settle(now: number): void {
-    this.lastTopologyChange = now;
+    this.#flooding.changedAt = now;
     if (this.#linksChanged) {
       this.#linksChanged = false;
       this.#peers = new Map([...this.#neighbours.best].map(([id, link]) => [id, link.cost]));
       this.#linkSequence++;
-      this.#sendAll(this.#ownLinkState(), true);
+      this.#sendAll(this.#ownLinkState());
     }
     const states = new Map<string, Peers>([[this.id, this.#peers]]);
     for (const router of this.#routers.values()) states.set(router.id, router.peers);
-    this.#topology = new Topology(this.id, states, (id) => this.#routers.get(id)?.confirmed ?? false);
+    this.#flooding.topology = new Topology(this.id, states, (id) => this.#routers.get(id)?.confirmed ?? false);
     this.#tellPaths();
     this.#lookBy(now);
   }
@@ -454,7 +434,7 @@ export class MeshEngine {
     const gone = new Set<string>();
     for (const router of this.#routers.values()) if (router.facts) gone.add(router.id);
     const come: KnownRouter[] = [];
-    for (const { id, cost, neighbour } of this.#topology.paths) {
+    for (const { id, cost, neighbour } of this.#flooding.topology.paths) {
       const router = this.#routers.get(id) as KnownRouter;
       const nextHop = (this.#neighbours.best.get(neighbour) as ControlLink).id;
       const instance = router.instance ?? 0;
@@ -480,12 +460,12 @@ export class MeshEngine {
   }
 
   #originsOf(destination: string): Origins {
-    const has = (origin: string): boolean => this.#topology.leadsOverUs(origin, destination);
-    return { has, [Symbol.iterator]: () => this.#topology.ids.filter(has)[Symbol.iterator]() };
+    const has = (origin: string): boolean => this.#flooding.topology.leadsOverUs(origin, destination);
+    return { has, [Symbol.iterator]: () => this.#flooding.topology.ids.filter(has)[Symbol.iterator]() };
   }
 
   #announce(): void {
-    if (this.#addresses.changed) this.#sendAll(this.#addresses.takeChange(), false);
+    if (this.#addresses.changed) this.#sendAll(this.#addresses.takeChange());
   }
 
   /** Sees to it that what a router lacks is asked for in time. */
@@ -505,7 +485,7 @@ export class MeshEngine {
     const interval = inFlux ? Math.min(forSize, ADVERTISE_INTERVAL) : ADVERTISE_INTERVAL;
     if (now - this.#advertisedAt >= interval && this.#neighbours.best.size > 0) {
       this.#advertisedAt = now;
-      this.#sendAll(this.#advertisement(), false);
+      this.#sendAll(this.#advertisement());
     }
     for (const router of this.#routers.values()) {
       if (now - router.heardAt > LINK_STATE_AGE) this.#age(router);
@@ -553,18 +533,9 @@ export class MeshEngine {
     return { opcode: 'RA', id: this.id, instance: this.#instance, linkSequence, mobileSequence };
   }
 
-  /** Sends to all routers: by every neighbour, or by those on the paths as far as these are settled. */
-  #sendAll(message: RoutingMessage, byEvery: boolean): void {
-    const links =
-      byEvery || this.#unsettled(this.#now())
-        ? [...this.#neighbours.best.values()]
-        : this.#topology.children(this.id).flatMap((neighbour) => this.#neighbours.best.get(neighbour) ?? []);
-    if (links.length > 0)
-      this.#hooks.send(
-        message,
-        'all',
-        links.map((link) => link.id),
-      );
+  #sendAll(message: RoutingMessage): void {
+    const links = this.#flooding.fromHere(message, this.#now());
+    if (links.length > 0) this.#hooks.send(message, 'all', links);
   }
 
   #wayTo(router: KnownRouter): LinkId | null {
@@ -575,9 +546,4 @@ export class MeshEngine {
     const link = this.#wayTo(router);
     if (link !== null) this.#hooks.send(message, { router: router.id }, [link]);
   }
-}
-
-/** Whether a message comes from the router that it is about, and not from one that passes on what it has heard. */
-function isFirstHand(message: RoutingMessage, trace: readonly string[]): boolean {
-  return trace[0] === `0/${message.id}`;
 }
