@@ -14,10 +14,13 @@ const MOST_KEPT = 64 * 1024;
 export class Unanswered {
   readonly #streams = new Map<string, UnansweredStream>();
 
-  /** What is to stand in front of a stream's sink; null for a message that is none, or is an answer itself. */
+  /**
+   * What is to stand in front of a TCP stream's sink; null for its answer, and for all other messages: theirs comes when
+   * they are whole. Only TCP streams keep a window end to end.
+   */
   add({ head }: Arrival, sink: Sink, onWritable: () => void): UnansweredStream | null {
     const { annotations, replyTo } = head;
-    if (replyTo === null || !annotations || (annotations.flags & AnnotationFlag.streaming) === 0) return null;
+    if (replyTo === null || !annotations || (annotations.flags & AnnotationFlag.q2Disabled) === 0) return null;
     const stream = new UnansweredStream(replyTo, sink, onWritable);
     this.#streams.set(replyTo, stream);
     return stream;
