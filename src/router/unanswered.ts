@@ -16,10 +16,13 @@ const LONGEST_ELSEWHERE = 1_000;
 export class Unanswered {
   readonly #streams = new Map<string, UnansweredStream>();
 
-  /** What is to stand in front of a stream's sink; null for a message that is none, or is an answer itself. */
+  /**
+   * What is to stand in front of a TCP stream's sink; null for its answer, and for all other messages: theirs comes when
+   * they are whole. Only TCP streams keep a window end to end.
+   */
   add({ head }: Arrival, sink: Sink, onWritable: () => void): UnansweredStream | null {
     const { annotations, replyTo } = head;
-    if (replyTo === null || !annotations || (annotations.flags & AnnotationFlag.streaming) === 0) return null;
+    if (replyTo === null || !annotations || (annotations.flags & AnnotationFlag.q2Disabled) === 0) return null;
     // The answer to who is here, or at an edge of ours, comes by here.
     const longest = annotations.trace.length === 0 ? null : LONGEST_ELSEWHERE;
     const stream = new UnansweredStream(replyTo, sink, onWritable, longest);

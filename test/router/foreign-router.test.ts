@@ -1,7 +1,7 @@
 /** What a router that is not ours cannot bear, and so is not made to: both were seen of skupper-router 3.5.1. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readHead, streamStart } from '../../src/amqp/message.ts';
+import { AnnotationFlag, readHead, streamStart } from '../../src/amqp/message.ts';
 import type { AccessState, PartConfig, PartState } from '../../src/router/protocol.ts';
 import { Parts } from '../../src/tcp/parts.ts';
 import { chunkOf } from '../amqp/loopback.ts';
@@ -106,6 +106,19 @@ test('towards a router of ours they do not wait', async () => {
   const { delivery } = client.stream(said, '');
   delivery.write(chunkOf(Buffer.from('hello')));
   await eventually('the octets have come', () => bodyAt(server)?.toString() === 'hello');
+});
+
+test('a message that streams and is no TCP connection does not wait: its answer comes when it is whole', async () => {
+  const { edge } = await newHub();
+  const [foreign, client] = [await edge('foreign'), await edge('client', 'skiff')];
+  await foreign.receiver('echo');
+  const said = { to: 'echo', replyTo: '_edge/client/temp.0123456789abcde', by: await client.sender('echo') };
+  const { delivery } = client.stream({ ...said, flags: AnnotationFlag.streaming }, '');
+  await eventually('the message has come', () => foreign.streams.received[0]);
+  delivery.write(chunkOf(Buffer.from('hello')));
+  delivery.end(false);
+  await eventually('its end has come', () => foreign.streams.received[0]?.delivery.complete);
+  assert.is(bodyAt(foreign)?.toString(), 'hello');
 });
 
 test('a stream that is given up before its answer ends with what it had', async () => {

@@ -40,6 +40,8 @@ export interface Said {
   ingress?: string;
   trace?: string[];
   applicationProperties?: Map<string, string>;
+  /** Annotations of a stream; those of a TCP connection if not said. */
+  flags?: number;
   /** The link it goes by; an anonymous one if not said. */
   by?: Asked;
 }
@@ -137,11 +139,10 @@ export class HostileEdge {
   }
 
   /** Begins a stream, or sends a message that is `whole`. */
-  stream({ override = '', by = this.#anonymous, ...said }: Said, body: string, whole = false) {
+  stream({ override = '', by = this.#anonymous, flags = 7, ...said }: Said, body: string, whole = false) {
     const { applicationProperties = null, to = null, replyTo = null, correlationId = null, subject = null } = said;
     const { ingress = null, trace = [] } = said;
-    const flags = whole ? 0 : 7;
-    const annotations = { flags, toOverride: override || null, ingress, trace, mesh: 'hostile' };
+    const annotations = { flags: whole ? 0 : flags, toOverride: override || null, ingress, trace, mesh: 'hostile' };
     const contentType = whole ? null : 'application/octet-stream';
     const fields = { to, replyTo, correlationId, subject, contentType, applicationProperties };
     const message = whole ? writeMessage(fields, body) : writeStreamHead(fields);

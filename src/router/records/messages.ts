@@ -77,8 +77,8 @@ export interface Announced {
   controller: boolean;
 }
 
-/** An id that may stand in an address. */
-const SOURCE_ID = /^[\w.:-]{1,128}$/;
+/** An id that may stand in an address. That of a router has five of skupper-router's 64 characters, `+` among them. */
+const SOURCE_ID = /^[\w.:+-]{1,128}$/;
 
 /** The source of a beacon; null when it is none, or names other addresses than those of a source. */
 export function readBeacon(properties: ValueMap): Announced | null {

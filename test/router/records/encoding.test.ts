@@ -169,6 +169,13 @@ test('a value of another type is passed over, and the others are taken', () => {
   assert.equal(decodeRecords('no list'), []);
 });
 
+test('a beacon may name any source that a router of the network can be', () => {
+  for (const id of ['87+Ys:0', '_Ab9+:0', '00000000-0000-4000-8000-000000000001']) {
+    const properties = readBody(beacon(id, ids).octets).applicationProperties;
+    assert.is(readBeacon(properties)?.id, id);
+  }
+});
+
 test('a beacon that names any address but those of a source is none', () => {
   const properties = readBody(beacon('abcde:0', ids).octets).applicationProperties;
   assert.equal(readBeacon(properties), { id: 'abcde:0', controller: false });
