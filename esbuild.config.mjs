@@ -1,9 +1,39 @@
-/** The JavaScript inside the executable: the main program and each worker thread, one CommonJS text each. */
+/**
+ * The JavaScript inside the executable: the main program, each worker thread and each package that few need, one CommonJS
+ * text each.
+ */
 import { builtinModules } from 'node:module';
 import { build } from 'esbuild';
 
 /** Packages that a dependency requires in a try block and does without. */
 const OPTIONAL_PACKAGES = ['supports-color', 'osx-temperature-sensor', 'macos-temperature-sensor'];
+
+/**
+ * Packages that are imported when they are first needed, which for most sites is never. Half of the main program would be
+ * theirs, and its text is held in memory; so they are assets of their own.
+ */
+export const PACKAGES_ASIDE = ['node-forge', 'systeminformation'];
+
+/** @param {string} name */
+export const assetOf = (name) => `${name}.js`;
+
+/** Has a program load such a package from its asset. */
+const aside = {
+  name: 'aside',
+  /** @param {import('esbuild').PluginBuild} build */
+  setup(build) {
+    const filter = new RegExp(`^(${PACKAGES_ASIDE.join('|')})$`);
+    build.onResolve({ filter }, ({ path, kind }) => (kind === 'entry-point' ? null : { path, namespace: 'aside' }));
+    build.onLoad({ filter, namespace: 'aside' }, ({ path }) => {
+      const asset = JSON.stringify(assetOf(path));
+      const contents = `
+        const text = require('node:sea').getAsset(${asset}, 'utf8');
+        const run = require('node:vm').compileFunction(text, ['module', 'exports', 'require'], { filename: ${asset} });
+        run(module, exports, require);`;
+      return { contents, loader: 'js' };
+    });
+  },
+};
 
 /**
  * What a bundle is told about its build: the project's folder, the version, and the time in milliseconds.
@@ -12,7 +42,7 @@ const OPTIONAL_PACKAGES = ['supports-color', 'osx-temperature-sensor', 'macos-te
  */
 
 /**
- * Bundles the program that starts at `entry`, a path relative to the root.
+ * Bundles the program that starts at `entry`, a path relative to the root, or a package.
  *
  * @param {string} entry
  * @param {Facts} facts
@@ -39,6 +69,7 @@ export async function bundle(entry, { root, version, buildTime }) {
       // Not there in CommonJS. Only version.ts and assets.ts use it, in code that is dead in the executable.
       'import.meta.url': 'undefined',
     },
+    plugins: [aside],
     alias: Object.fromEntries(OPTIONAL_PACKAGES.map((name) => [name, './scripts/absent.cjs'])),
   });
   if (result.warnings.length > 0) throw new Error(`the bundle of ${entry} has warnings, see above`);

@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bundle, type Facts } from '../esbuild.config.mjs';
+import { assetOf, bundle, type Facts, PACKAGES_ASIDE } from '../esbuild.config.mjs';
 import { type Architecture, pinnedNode } from './pinned-node.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -83,6 +83,7 @@ async function makeExecutable(output: string, arch: Architecture, facts: Facts):
     const [main, router] = await Promise.all([bundle('src/main.ts', facts), bundle('src/router/worker.ts', facts)]);
     writeFileSync(join(directory, 'skiff.cjs'), main);
     writeFileSync(join(directory, 'router.js'), router);
+    for (const name of PACKAGES_ASIDE) writeFileSync(join(directory, assetOf(name)), await bundle(name, facts));
     copyFileSync(
       join(root, `node_modules/better-sqlite3/prebuilds/linux-${arch}.node`),
       join(directory, 'better_sqlite3.node'),
@@ -91,7 +92,9 @@ async function makeExecutable(output: string, arch: Architecture, facts: Facts):
       // Relative paths, because the first one ends up in the executable.
       main: 'skiff.cjs',
       output: 'skiff.blob',
-      assets: { 'router.js': 'router.js', 'better_sqlite3.node': 'better_sqlite3.node' },
+      assets: Object.fromEntries(
+        ['router.js', 'better_sqlite3.node', ...PACKAGES_ASIDE.map(assetOf)].map((name) => [name, name]),
+      ),
       disableExperimentalSEAWarning: true,
       // A code cache saves some 15 ms of start, but makes every build different.
       useCodeCache: false,

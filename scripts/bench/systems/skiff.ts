@@ -1,5 +1,5 @@
 /** Skiff itself, as built: `dist/skiff run` with the documents of an edge and of a hub. */
-import { copyFileSync, existsSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApiClient } from '../../../src/api/client.ts';
 import { freePort, type Process, until } from '../processes.ts';
@@ -73,16 +73,16 @@ export function skiff({ profile }: SkiffOptions): System {
   };
 }
 
-/** A link to the executable, so that a build made during a run changes nothing for it. */
+/**
+ * A copy of the executable, so that a build made during a run changes nothing for it. It must not be the very file that a
+ * build has just written: that lies in the kernel's memory in larger pieces than one that was read from a disk, and a
+ * process counts a sixth more memory as its own.
+ */
 function executable({ directory }: World): string {
   const kept = join(directory, 'skiff');
   if (existsSync(kept)) return kept;
   if (!existsSync(EXECUTABLE)) throw new Error('there is no dist/skiff. Run npm run build');
-  try {
-    linkSync(EXECUTABLE, kept);
-  } catch {
-    copyFileSync(EXECUTABLE, kept);
-  }
+  copyFileSync(EXECUTABLE, kept);
   return kept;
 }
 
