@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AmqpClient, closeClients } from '../support/amqp.ts';
+import { fleetDocument, newClaim, newDevice, newHub, untilEnrolled } from '../support/enrolment.ts';
 import { eventually } from '../support/eventually.ts';
 import { Management, type Row, typeName } from '../support/management.ts';
 import {
@@ -322,6 +323,24 @@ test('who asks too much, or in nonsense, gets no more than an answer', async () 
   }
   const again = await Management.connect(near.normalPort);
   assert.is((await again.query('router')).length, 1);
+});
+
+test("a fleet's device is asked by its hub, and may ask nobody", async () => {
+  const hub = await newHub({ documents: [fleetDocument('DeviceGroup', 'stores', { documents: [] })] });
+  const device = await newDevice(await newClaim(hub, 'batch'), 'A1');
+  await untilEnrolled(device);
+  const [, { site, id }] = device.events as [object, { site: string; id: string }];
+  const routerId = `${site}-${id.slice(0, 8)}`;
+  await device.until(
+    'Link',
+    String((await device.api.list('Link', { showSecrets: false }))[0]?.metadata.name),
+    'Ready',
+  );
+  assert.is((await stat(hub, '--edge', routerId))[0]?.id, routerId);
+  const refused = await device.cli('router', 'stat', '--router', idOf(hub));
+  assert.is(refused.code, 1);
+  assert.match(refused.stderr, /may not be asked from here: the fleet does not let this device send there/);
+  assert.is((await stat(device))[0]?.id, routerId);
 });
 
 /** The rows of a view, as `router stat` prints them for programs. */

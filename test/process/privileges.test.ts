@@ -47,12 +47,12 @@ test('it may do what its group does, and nothing else, whatever it says', async 
   const control = (id: string): string => `skiff.device.${id}`;
 
   for (const address of [
-    ...['erp', 'orders', `${other.name}-printer`, '$management', 'qdrouter', 'skiff.fleet'],
+    ...['erp', 'orders', `${other.name}-printer`, '$management', '_topo/0/x/$management', 'qdrouter', 'skiff.fleet'],
     ...[control(other.id), 'mc/sfe.all', 'mc/anything', '_edge/anybody', '_local/$management'],
   ])
     assert.is((await edge.receiver(address)).answer, DENIED, `poses as ${address}`);
   for (const address of [
-    ...['orders', `${other.name}-printer`, '$management', '_local/$management', 'qdrouter'],
+    ...['orders', `${other.name}-printer`, '$management', '_local/$management', '_topo/0/x/$management', 'qdrouter'],
     ...[control(other.id), control(stolen.id), `_edge/${other.id}/temp.guess`, 'sfe.AAAAA:0', 'mc/anything'],
   ]) {
     assert.is((await edge.sender(address)).answer, DENIED, `attaches to ${address}`);

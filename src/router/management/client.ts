@@ -58,7 +58,8 @@ export class ManagementClient implements Consumer {
     );
     const octets = writeMessage({ to, replyTo, correlationId: ulong(id), applicationProperties }, toWire(body));
     const onOutcome = (state: DeliveryState): void => {
-      if (isTerminal(state) && state.outcome !== 'accepted') answer.reject(unknown(of));
+      if (state.outcome === 'rejected') answer.reject(forbidden(of, state.error?.description ?? 'no reason is given'));
+      else if (isTerminal(state) && state.outcome !== 'accepted') answer.reject(unknown(of));
     };
     try {
       const sent = originate(
@@ -103,6 +104,10 @@ function unknown(of: ManagedRouter): SkiffError {
   return new SkiffError('router-unknown', `${nameOf(of)} cannot be reached from here`, {
     hint: 'skiff router stat --nodes lists the routers, --edges the edges of one',
   });
+}
+
+function forbidden(of: ManagedRouter, why: string): SkiffError {
+  return new SkiffError('router-refused', `${nameOf(of)} may not be asked from here: ${why}`);
 }
 
 function silent(of: ManagedRouter): SkiffError {

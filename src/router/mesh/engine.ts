@@ -468,9 +468,10 @@ export class MeshEngine {
     if (this.#addresses.changed) this.#sendAll(this.#addresses.takeChange());
   }
 
-  /** Sees to it that what a router lacks is asked for in time. */
+  /** Sees to it that what is missing of a router is asked for in time, if it can be. */
   #lookFor(router: KnownRouter): void {
-    if (router.lacksLinkState || router.lacksAddresses) this.#lookBy(router.requestAt);
+    const lacking = router.lacksLinkState || router.lacksAddresses;
+    if (lacking && this.#wayTo(router) !== null) this.#lookBy(router.requestAt);
   }
 
   #lookBy(at: number): void {

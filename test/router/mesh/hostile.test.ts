@@ -202,6 +202,9 @@ test('invented routers are remembered up to a limit, and asked nothing', () => {
   assert.equal(stage.codes(), ['too-many-routers null']);
   assert.is(stage.count('LSR'), 0);
   assert.is(stage.paths.size, 2);
+  const nextTickAt = stage.engine.nextTickAt;
+  stage.flood(1, advertisement('r1', 1, 7), 'x');
+  assert.is(stage.engine.nextTickAt, nextTickAt, 'none of them is a reason to look at all of them');
   stage.run(130_000);
   stage.flood(1, update('x', 2, { us: 1, z: 1 }));
   stage.run(2_000);
