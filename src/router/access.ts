@@ -149,6 +149,13 @@ export class Access {
     }
   }
 
+  /** Tells edges that this router is about to go; returns whether any understands. */
+  leave(): boolean {
+    this.#acceptor?.close();
+    const edges = [...this.#live.keys()].filter((peer) => peer instanceof EdgePeer);
+    return edges.map((edge) => edge.leave()).includes(true);
+  }
+
   /** Accepts nothing more, and closes what was accepted. */
   close(): void {
     this.#closed = true;

@@ -25,6 +25,8 @@ import type { Router } from './router.ts';
 export const EDGE_DOWNLINK = 'qd.router-edge-downlink';
 export const ADDRESS_TRACKING = '_$qd.edge_addr_tracking';
 export const MESH_DISCOVERY = '_$qd.mesh_discovery';
+/** What stands for a key when a hub of ours tells its edges that it is about to go. */
+export const LEAVING = 'skiff.leaving';
 /** Messages an edge may send ahead on its mesh discovery link. */
 const DISCOVERY_CREDIT = 3;
 
@@ -131,6 +133,12 @@ export class EdgePeer extends Peer {
     }
     this.#feed?.change(feedView(guard));
     this.#tellOfGains(denied);
+  }
+
+  /** This router is about to go: an edge that has another uplink goes over to that. Returns whether it understands. */
+  leave(): boolean {
+    if (this.#isSkiff) this.#tell(LEAVING, true);
+    return this.#isSkiff;
   }
 
   protected override onConsumerAdded(consumer: LinkConsumer, key: string): void {

@@ -63,7 +63,9 @@ export class InboundLink implements ReceiverHandler, Producer {
   }
 
   onConsumersChanged(): void {
-    this.#receiver?.setCapacity(this.reachable || this.#entry?.multicast ? LINK_CAPACITY : 0);
+    // A router has told its own clients to wait, and may have sent a message before it heard: that must not be stuck there.
+    const takes = this.reachable || this.#entry?.multicast || this.via.isRouter;
+    this.#receiver?.setCapacity(takes ? LINK_CAPACITY : 0);
     this.via.onReachability(this);
   }
 

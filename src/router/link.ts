@@ -285,6 +285,7 @@ export class Link {
           if (!uplink.connection.closing) this.#onOpened(uplink, open, { identity, correlator });
         });
       },
+      onLeaving: () => this.#hooks.onUplinkChange(),
       onGone: (_: Far, error: SkiffError | null) => {
         forget();
         this.#data.get(uplink)?.close(false);

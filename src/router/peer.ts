@@ -1,7 +1,8 @@
 /** What stands at the other end of an AMQP connection: another router, or a client. */
 import type { Connection, ConnectionHandler } from '../amqp/connection.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
-import type { Receiver, Sender } from '../amqp/link.ts';
+import type { Link, Receiver, Sender } from '../amqp/link.ts';
+import { USUAL_PRIORITY } from '../amqp/message.ts';
 import { type Attach, type Open, terminus } from '../amqp/performatives.ts';
 import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
@@ -81,6 +82,11 @@ export abstract class Peer implements ConnectionHandler {
   /** What our links for streams say that they are. */
   protected get streamCapabilities(): string[] {
     return [];
+  }
+
+  /** The priority of the messages that a link is for. Most are for any, and count as the usual one. */
+  priorityOf(_link: Link): number {
+    return USUAL_PRIORITY;
   }
 
   /** To be called once, at once after the connection was made with this peer as its handler. */

@@ -14,7 +14,7 @@ import type { Session } from '../amqp/session.ts';
 import type { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Address, Refusals } from './addresses.ts';
-import { ADDRESS_TRACKING, EDGE_DOWNLINK, MESH_DISCOVERY } from './edge-peer.ts';
+import { ADDRESS_TRACKING, EDGE_DOWNLINK, LEAVING, MESH_DISCOVERY } from './edge-peer.ts';
 import type { Arrival } from './forwarding.ts';
 import { InboundLink, LINK_CAPACITY } from './inbound.ts';
 import { LinkConsumer } from './outbound.ts';
@@ -34,6 +34,8 @@ const DRAIN_EVERY = 500;
 export interface UplinkHooks {
   onOpened(uplink: Uplink, open: Open): void;
   onGone(uplink: Uplink, error: SkiffError | null): void;
+  /** The hub is about to go. */
+  onLeaving(): void;
 }
 
 /** What is beyond the uplink. While one takes over from another, what came down by one does not go up by the other. */
@@ -63,6 +65,7 @@ export class Uplink extends Peer {
   #data: Session | null = null;
   #anonymous: LinkConsumer | null = null;
   #active = false;
+  #leaving = false;
   #hasFeed = false;
   /** The container-id of the hub's router. */
   #hub = '';
@@ -74,6 +77,11 @@ export class Uplink extends Peer {
   constructor(router: Router, hooks: UplinkHooks) {
     super(router);
     this.#hooks = hooks;
+  }
+
+  /** Whether the hub has said that it is about to go. */
+  get leaving(): boolean {
+    return this.#leaving;
   }
 
   get active(): boolean {
@@ -370,6 +378,11 @@ export class Uplink extends Peer {
       if (!Array.isArray(body)) return;
       const [key, reachable] = body;
       if (typeof key !== 'string' || typeof reachable !== 'boolean') return;
+      if (key === LEAVING) {
+        this.#leaving = true;
+        this.#hooks.onLeaving();
+        return;
+      }
       const proxy = this.#proxies.get(key);
       if (proxy?.sender) this.#setReachable(key, proxy, reachable);
       this.#askAgain(key);

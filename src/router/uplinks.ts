@@ -44,11 +44,11 @@ export class Uplinks {
     this.#links = links;
   }
 
-  /** To be called whenever a link has come to stand, is gone, or costs something else. */
+  /** To be called whenever a link has come to stand, is gone or about to go, or costs something else. */
   elect(): void {
     const links = this.#connected();
     for (const uplink of [...this.#silent.keys()]) if (uplink.connection.closed) this.#silent.delete(uplink);
-    const answering = links.filter(({ uplink }) => !this.#silent.has(uplink as Uplink));
+    const answering = links.filter(({ uplink }) => uplink && !uplink.leaving && !this.#silent.has(uplink));
     const best = cheapest(answering) ?? cheapest(links);
     this.#chosen = best?.uplink ?? null;
     this.#chosen?.activate();

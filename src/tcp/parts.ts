@@ -140,7 +140,10 @@ export class Parts {
     const parts = [...this.#parts.values(), ...this.#leaving];
     for (const part of parts) if (part instanceof Listener) part.close(false);
     const deadline = performance.now() + withinMs * DRAIN_SHARE;
-    while (performance.now() < deadline && parts.some(hasStreams)) await sleep(20);
+    const passes = await this.#leaveMesh(parts, deadline);
+    const isCarrying = (): boolean =>
+      parts.some(hasStreams) || (passes && connectionsOf(parts).some(({ deliveryCount }) => deliveryCount > 0));
+    while (performance.now() < deadline && isCarrying()) await sleep(20);
     const connections = connectionsOf(parts);
     clearInterval(this.#keepingAlive);
     this.#router.records.stop();
@@ -156,6 +159,20 @@ export class Parts {
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);
     for (const connection of connections) connection.destroy();
     this.#reports.close();
+  }
+
+  /**
+   * The network goes on without this router: its edges go over to other hubs, then its neighbours find other paths, and
+   * until then all that comes is passed on. Returns whether there is anybody to pass on to.
+   */
+  async #leaveMesh(parts: Part[], deadline: number): Promise<boolean> {
+    if (!this.#mesh?.isJoined) return false;
+    const pause = (most: number): Promise<void> => sleep(Math.max(0, Math.min(most, deadline - performance.now())));
+    const told = parts.map((part) => part instanceof Access && part.leave());
+    if (told.includes(true)) await pause(EDGES_LEAVE_WITHIN);
+    this.#mesh.leave();
+    await pause(NEIGHBOURS_TURN_WITHIN);
+    return true;
   }
 
   #put(config: PartConfig): Promise<void> {
@@ -223,6 +240,9 @@ export class Parts {
   }
 }
 
+/** How long an edge takes to go over to another hub, and a neighbour to find another path, in milliseconds. */
+const EDGES_LEAVE_WITHIN = 1_500;
+const NEIGHBOURS_TURN_WITHIN = 300;
 /** Of the time for a stop, the share that streams have to end by themselves. */
 const DRAIN_SHARE = 0.8;
 

@@ -1,28 +1,38 @@
-/** What clients of AMQP at the two ends of a pair see, whichever of the two is ours. */
+/** What clients of AMQP at two places of a network see, whichever of its routers are ours. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { AmqpClient, closeClients, type Receiver, type Sender } from '../support/amqp.ts';
 import { eventually } from '../support/eventually.ts';
-import { otherPlace, Pair, PLACES, type Place } from './pair.ts';
+import { Pair, type Place } from './pair.ts';
 import { SkupperRouter } from './skupper-router.ts';
 
-export function testAmqp(ours: Place): void {
-  const test = suite(`AMQP clients, our ${ours}`);
-  let pair: Pair;
+/** An edge and its hub. */
+export function testAmqpOfPair(ours: Place): void {
+  testAmqp(`AMQP clients, our ${ours}`, ['edge', 'hub'], () => Pair.start(ours));
+}
+
+export function testAmqp<Name extends string>(
+  title: string,
+  places: [Name, Name],
+  start: () => Promise<{ normalPorts: Record<Name, number>; stop(): Promise<void> }>,
+): void {
+  const test = suite(title);
+  let network: Awaited<ReturnType<typeof start>>;
 
   test.before(async () => {
-    pair = await Pair.start(ours);
+    network = await start();
   });
 
   test.after(async () => {
     await closeClients();
-    await pair?.stop();
+    await network?.stop();
     await SkupperRouter.stopAll();
   });
 
-  const client = (place: Place): Promise<AmqpClient> => AmqpClient.connect(pair.normalPorts[place]);
+  const otherPlace = (place: Name): Name => (place === places[0] ? places[1] : places[0]);
+  const client = (place: Name): Promise<AmqpClient> => AmqpClient.connect(network.normalPorts[place]);
 
-  async function linked(place: Place, address: string, options: object = {}): Promise<[Sender, Receiver]> {
+  async function linked(place: Name, address: string, options: object = {}): Promise<[Sender, Receiver]> {
     const [near, far] = [await client(place), await client(otherPlace(place))];
     const receiver = await far.receiver(address);
     const sender = await near.sender(address, options);
@@ -30,7 +40,7 @@ export function testAmqp(ours: Place): void {
     return [sender, receiver];
   }
 
-  for (const place of PLACES) {
+  for (const place of places) {
     const from = `from the ${place}`;
 
     test(`${from}: a message comes as it was sent, and each outcome goes back`, async () => {
@@ -95,6 +105,22 @@ export function testAmqp(ours: Place): void {
         delivery.accept();
         assert.is((await told).outcome, 'accepted');
       }
+    });
+
+    test(`${from}: mc/ addresses reach everybody, once`, async () => {
+      const address = `mc/news-${place}`;
+      const receivers: Receiver[] = [];
+      for (const each of places) receivers.push(await (await client(each)).receiver(address, { autoaccept: true }));
+      const sender = await (await client(place)).sender(address);
+      await sender.untilCredit();
+      const bodies = () => receivers.map(({ all }) => all.map(({ message }) => message.body));
+      await eventually('all are reached', async () => {
+        await sender.send({ body: 'hello?' });
+        return bodies().every((heard) => heard.length > 0);
+      });
+      for (const body of ['news', 'end']) await sender.send({ body });
+      await eventually('all have heard the end', () => bodies().every((heard) => heard.includes('end')));
+      for (const heard of bodies()) assert.equal(heard.slice(heard.indexOf('news')), ['news', 'end']);
     });
 
     test(`${from}: nobody there is no credit, and released for an anonymous message`, async () => {

@@ -1,4 +1,4 @@
-import { testAmqp } from './amqp.ts';
+import { testAmqpOfPair } from './amqp.ts';
 import { available } from './skupper-router.ts';
 
-if (available()) testAmqp('hub');
+if (available()) testAmqpOfPair('hub');

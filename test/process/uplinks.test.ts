@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Caller } from '../support/caller.ts';
 import { eventually, sleep, within } from '../support/eventually.ts';
 import { connector, document, edge, hub, listener, type Network, newNetwork } from '../support/network.ts';
 import { Relay } from '../support/relay.ts';
@@ -58,30 +59,6 @@ async function answersWithin(port: number, name: string, milliseconds: number): 
     return (await within('an answer', read(socket, name.length), milliseconds)).toString() === name;
   } finally {
     socket.destroy();
-  }
-}
-
-/** Opens connection after connection, and notes who answers each: null for one that failed. */
-class Caller {
-  readonly answers: (string | null)[] = [];
-  #calling = true;
-  readonly #done: Promise<void>;
-
-  constructor(port: number) {
-    this.#done = this.#call(port);
-  }
-
-  async #call(port: number): Promise<void> {
-    while (this.#calling) {
-      this.answers.push(await exchange(port, '').catch(() => null));
-      await sleep(2);
-    }
-  }
-
-  async end(): Promise<(string | null)[]> {
-    this.#calling = false;
-    await this.#done;
-    return this.answers;
   }
 }
 

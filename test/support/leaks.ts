@@ -6,7 +6,7 @@ import type { Hub } from './topology.ts';
 interface Holdings {
   /** Of other routers, by their names and roles. */
   connections: string[];
-  /** Routing keys and edges that are served somewhere. */
+  /** Routing keys and edges that are served somewhere; those of flow records come as their beacons do. */
   addresses: string[];
   /** Messages under way, on all links. */
   deliveries: number;
@@ -19,7 +19,9 @@ async function holdingsOf(hub: Hub): Promise<Holdings> {
   const links = await entities('router.link');
   // Whoever asks has a connection, and an address for the answer.
   const routers = connections.filter(({ role }) => role !== 'normal');
-  const keys = addresses.map(({ key }) => String(key)).filter((key) => key.startsWith('M') || key.startsWith('H'));
+  const keys = addresses
+    .map(({ key }) => String(key))
+    .filter((key) => /^[MH]/.test(key) && !/^M(mc\/sfe|sfe|vfcr)\./.test(key));
   const counts = links.map(({ unsettledCount, undeliveredCount }) => Number(unsettledCount) + Number(undeliveredCount));
   return {
     connections: routers.map(({ container, role, dir }) => `${container} ${role} ${dir}`).sort(),

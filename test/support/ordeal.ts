@@ -29,7 +29,6 @@ export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
   try {
     await untilWhole(topology);
     const released = await holdings(topology.hubs);
-    console.log('held');
     const streams = new CheckedStreams(topology);
     const [first, ...others] = topology.hubs;
     const messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));

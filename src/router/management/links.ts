@@ -7,8 +7,6 @@ import type { Peer } from '../peer.ts';
 import { numberOf } from './connections.ts';
 import { entityType, list, number, text, word, zero } from './entity.ts';
 
-const NORMAL_PRIORITY = 4;
-
 interface LinkOfPeer {
   link: Link;
   peer: Peer;
@@ -65,7 +63,7 @@ export const link = entityType<LinkOfPeer>({
     operStatus: word(['up', 'down', 'quiescing', 'idle'])(({ link: { attached, closed } }) =>
       attached && !closed ? 'up' : 'down',
     ),
-    priority: number(() => NORMAL_PRIORITY),
+    priority: number(({ link, peer }) => peer.priorityOf(link)),
     ...zero('deliveriesDelayed1Sec', 'deliveriesDelayed10Sec', 'deliveriesStuck'),
     ...zero('openMovedStreams', 'zeroCreditSeconds', 'settleRate'),
     ingressHistogram: list(() => null),

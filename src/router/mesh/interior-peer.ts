@@ -5,7 +5,7 @@
  */
 import type { IncomingDelivery } from '../../amqp/delivery.ts';
 import { AmqpError, Condition } from '../../amqp/error.ts';
-import type { ReceiverHandler, Sender, SenderHandler } from '../../amqp/link.ts';
+import type { Link, ReceiverHandler, Sender, SenderHandler } from '../../amqp/link.ts';
 import { type Attach, type ErrorValue, type Open, terminus } from '../../amqp/performatives.ts';
 import type { Session } from '../../amqp/session.ts';
 import { SkiffError } from '../../errors.ts';
@@ -123,6 +123,12 @@ export class InteriorPeer extends Peer {
       inbound.bind(session.openReceiver(link(DATA), inbound));
       this.#data.push(session.openSender(link(DATA), this.#dataSender()));
     }
+  }
+
+  /** The two links for a priority have a session of their own. */
+  override priorityOf(link: Link): number {
+    const priority = this.#data.findIndex(({ session }) => session === link.session);
+    return priority < 0 ? super.priorityOf(link) : priority;
   }
 
   /** Takes this connection out of the paths; what it carries goes on. */

@@ -37,6 +37,8 @@ export class Mesh {
   /** When `#timer` goes off. */
   #wakeAt = Number.POSITIVE_INFINITY;
   #links = 0;
+  /** Nothing is said or heard any more. */
+  #over = false;
 
   /** `report` hears what is amiss. */
   constructor(router: Router, report: (state: MeshState) => void) {
@@ -58,8 +60,20 @@ export class Mesh {
   }
 
   close(): void {
+    this.#over = true;
     clearTimeout(this.#timer);
     this.#wakeAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Whether there is any neighbour. */
+  get isJoined(): boolean {
+    return this.#trunks.size > 0;
+  }
+
+  /** The neighbours find paths without this router. What still comes here goes on as before, by the paths there were. */
+  leave(): void {
+    this.close();
+    for (const { control } of this.#trunks.values()) control.deactivate();
   }
 
   /** What is known of every router of the network. */
@@ -79,6 +93,7 @@ export class Mesh {
   }
 
   linkUp(trunk: Trunk): void {
+    if (this.#over) return;
     this.#trunks.set(trunk.link, trunk);
     const { remote } = trunk.control.connection;
     const skiff = remote?.properties?.get('product') === 'skiff';
@@ -87,6 +102,7 @@ export class Mesh {
   }
 
   linkDown(trunk: Trunk): void {
+    if (this.#over) return;
     this.#engine.linkDown(trunk.link);
     this.#trunks.delete(trunk.link);
     this.#wake();
@@ -94,7 +110,7 @@ export class Mesh {
 
   /** A message has come by a control link: for this router, for all of them, or on its way to another. */
   receive(trunk: Trunk, octets: Buffer): void {
-    if (!this.#engine.admits(trunk.link, octets.length)) return;
+    if (this.#over || !this.#engine.admits(trunk.link, octets.length)) return;
     try {
       this.#take(trunk, octets);
     } catch (error) {
