@@ -127,11 +127,14 @@ export class Pair {
     else await this.peer.delete(kind === 'connector' ? 'tcpConnector' : 'tcpListener', name);
   }
 
-  /** Streams that our parts still have in hand. */
-  streams(): number {
-    let count = 0;
-    for (const state of this.#states.values())
-      if (state.kind === 'connector' || state.kind === 'listener') count += state.connectionsOpen;
-    return count;
+  /** Waits until our parts have no stream in hand. One that was withdrawn before says nothing more of its streams. */
+  async untilNoStreams(): Promise<void> {
+    await eventually('no stream is open', () => this.#busy().length === 0, { explain: () => this.#busy() });
+  }
+
+  #busy(): PartState[] {
+    return [...this.#states.values()].filter(
+      (state) => (state.kind === 'connector' || state.kind === 'listener') && state.connectionsOpen > 0,
+    );
   }
 }

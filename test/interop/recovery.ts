@@ -59,7 +59,7 @@ export function testRecovery(ours: Place): void {
       assert.is(await exchange(here, 'after'), 'after');
       assert.is(await exchange(there, 'after'), 'after');
     }
-    await eventually('no stream is left', () => pair.streams() === 0, { explain: () => pair.streams() });
+    await pair.untilNoStreams();
   });
 
   test.run();

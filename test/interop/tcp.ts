@@ -152,6 +152,7 @@ export function testTcp(ours: Place): void {
         await pair.connector(otherPlace(place), name, server.port);
         await untilAccepting(port);
         assert.is(await exchange(port, 'here'), 'here');
+        await pair.untilNoStreams();
         await pair.withdraw(otherPlace(place), 'connector', name);
         await eventually('the port is closed', async () => !(await accepts(port)));
       }
@@ -159,7 +160,7 @@ export function testTcp(ours: Place): void {
   }
 
   test('nothing is left of all these streams', async () => {
-    await eventually('no stream is open', () => pair.streams() === 0, { explain: () => pair.streams() });
+    await pair.untilNoStreams();
   });
 
   test.run();
