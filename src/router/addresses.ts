@@ -95,7 +95,8 @@ const MOBILE = 'M'.charCodeAt(0);
 
 /** What routing keys are where nobody says otherwise, as in the configuration of Skupper's routers. */
 function treatmentOf(key: string): Treatment | null {
-  if (key.charCodeAt(0) !== MOBILE) return 'closest';
+  // Every hub of a fleet listens at the same address, and a device is that of the hub it is linked to.
+  if (key.charCodeAt(0) !== MOBILE || key.startsWith('skiff.', 1)) return 'closest';
   return key.startsWith('mc/', 1) ? 'multicast' : null;
 }
 

@@ -28,6 +28,12 @@ test('a balanced address is served here until as many are in hand as another way
   assert.equal(send(address, 20), [16, 11], 'from there on each gets every second one');
 });
 
+test('what a device tells its fleet stays with the hub it is linked to, however busy that is', () => {
+  const [here, there] = [new FakeConsumer(), new FakeConsumer({}, 1)];
+  here.outstanding = 1_000;
+  assert.equal(send(served('Mskiff.fleet', here, there), 3), [3, 0]);
+});
+
 test('messages in hand elsewhere count for their own address, and until they are over', () => {
   const way = {};
   const [here, there] = [new FakeConsumer(), new FakeConsumer(way, 1)];
