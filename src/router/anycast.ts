@@ -11,9 +11,9 @@ const BUSY = 250;
 const MOST_KEPT = 4 * 1024;
 
 /** The consumers, and the ways to other routers, that a message was given to before. */
-type Tried = ReadonlySet<Consumer | Way>;
+type Tried = readonly (Consumer | Way)[];
 
-const NONE: Tried = new Set();
+const NONE: Tried = [];
 
 /**
  * The next consumer for a message. Of a balanced address it is the one with the least in hand, where the cost of the
@@ -27,7 +27,8 @@ export function chooseConsumer(address: Address, arrival: Arrival, tried: Tried 
   const start = address.turn++ % Math.max(count, 1);
   for (let index = 0; index < count; index++) {
     const consumer = consumers[(start + index) % count] as Consumer;
-    if (!mayGoTo(consumer, arrival) || tried.has(consumer) || (consumer.via && tried.has(consumer.via))) continue;
+    if (!mayGoTo(consumer, arrival) || tried.includes(consumer) || (consumer.via && tried.includes(consumer.via)))
+      continue;
     const standing = standingOf(consumer, address, arrival);
     if (!best || isBetter(standing, best)) best = standing;
   }
@@ -106,7 +107,7 @@ function mayRetry({ head }: Arrival): boolean {
 class Attempts implements Sink, Source {
   readonly #address: Address;
   readonly #source: Source;
-  readonly #tried = new Set<Consumer | Way>();
+  readonly #tried: (Consumer | Way)[] = [];
   readonly #arrival: Arrival;
   /** What has come, and how many octets of it beyond the first part; null: it stays with its consumer. */
   #kept: Buffer[] | null = null;
@@ -191,11 +192,11 @@ class Attempts implements Sink, Source {
   }
 
   #give(consumer: Consumer, arrival: Arrival): void {
-    this.#tried.add(consumer);
+    this.#tried.push(consumer);
     const { via } = consumer;
     if (isRemote(consumer) && via) {
       // The neighbour has tried all that it knows.
-      this.#tried.add(via);
+      this.#tried.push(via);
       this.#way = via;
       this.#address.countSent(via, 1);
     }
