@@ -1,7 +1,8 @@
 /**
- * How networks of interior routers fare as they grow: `npm run simulate -- [--routers N]… [--addresses N]`. Runs that many
- * routing engines without sockets, in a time of their own, and tells for each thing that happens to the network how long
- * it takes until everybody knows, how many messages and octets go over lines, and what it takes of CPU and memory.
+ * How networks of interior routers fare as they grow: `npm run simulate -- [--routers N]… [--addresses N] [--skupper]`.
+ * Runs that many routing engines without sockets, in a time of their own, and tells for each thing that happens to the
+ * network how long it takes until everybody knows, how many messages and octets go over lines, and what it takes of CPU
+ * and memory. With `--skupper` they take each other for skupper-routers, which are told less.
  */
 import { parseArgs } from 'node:util';
 import { type Line, VirtualMesh } from '../test/support/virtual-mesh.ts';

@@ -17,8 +17,13 @@ const PATIENCE = 200;
 const PATIENT_ROUND_TRIPS = 4;
 /** Octets beyond which something was said: an empty frame asks for no answer. */
 const EMPTY_FRAMES = 80;
-/** How long a line that was silent has to answer before it is the way again. */
+/**
+ * How long a line that was silent has to answer, and a hub to be there, before they are the way again where another works:
+ * a hub that has just started knows nothing of the network yet.
+ */
 const CALM = 10_000;
+/** After the first link has come to stand, the cheapest is chosen at once as it comes. */
+const BEGINNING = 2_000;
 
 /** What was seen of the active uplink when it was last looked at. */
 interface Look {
@@ -35,7 +40,10 @@ export class Uplinks {
   readonly #links: () => Link[];
   /** Connections that were silent where others were not: since when they are heard again. */
   readonly #silent = new Map<Uplink, { since: number; heardAt: number | null }>();
+  /** When each was first seen. */
+  readonly #since = new WeakMap<Uplink, number>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  #began: number | null = null;
   #chosen: Uplink | null = null;
   #look: Look | null = null;
   #looking: NodeJS.Timeout | null = null;
@@ -49,12 +57,27 @@ export class Uplinks {
     const links = this.#connected();
     for (const uplink of [...this.#silent.keys()]) if (uplink.connection.closed) this.#silent.delete(uplink);
     const answering = links.filter(({ uplink }) => uplink && !uplink.leaving && !this.#silent.has(uplink));
-    const best = cheapest(answering) ?? cheapest(links);
+    const best = cheapest(this.#proven(answering)) ?? cheapest(links);
     this.#chosen = best?.uplink ?? null;
     this.#chosen?.activate();
     for (const { uplink } of links) if (uplink?.active && uplink !== this.#chosen) this.#stepBack(uplink);
     for (const link of links) link.showActive();
     this.#watch(links.length > 1);
+  }
+
+  /** Those that one which works may be left for. */
+  #proven(answering: Link[]): Link[] {
+    const now = performance.now();
+    for (const { uplink } of answering) if (uplink && !this.#since.has(uplink)) this.#since.set(uplink, now);
+    this.#began ??= answering.length > 0 ? now : null;
+    const works = answering.some(({ uplink }) => uplink === this.#chosen);
+    if (!works || now - (this.#began ?? now) < BEGINNING) return answering;
+    return answering.filter(({ uplink }) => {
+      if (!uplink || uplink === this.#chosen) return uplink !== null;
+      const left = (this.#since.get(uplink) ?? now) + CALM - now;
+      if (left > 0) this.#later(left, () => this.elect());
+      return left <= 0;
+    });
   }
 
   close(): void {
@@ -72,12 +95,18 @@ export class Uplinks {
       uplink.deactivate();
       return;
     }
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    this.#later(SETTLE, () => {
       if (uplink === this.#chosen) return;
       uplink.deactivate();
       for (const link of this.#connected()) link.showActive();
-    }, SETTLE);
+    });
+  }
+
+  #later(delay: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, delay);
     this.#timers.add(timer);
   }
 

@@ -4,14 +4,27 @@
  */
 // time limit: 300 s
 import { suite } from 'uvu';
+import { eventually, within } from '../support/eventually.ts';
 import { namespacesMissing } from '../support/namespaces.ts';
-import { ordeal } from '../support/ordeal.ts';
+import { ordeal, untilWhole } from '../support/ordeal.ts';
 import { full, line, ring, tree } from '../support/shapes.ts';
-import type { Kind } from '../support/topology.ts';
+import { closeSockets, connect, echo, read } from '../support/tcp.ts';
+import { type Kind, Topology } from '../support/topology.ts';
 
 const test = suite('topologies');
 const missing = namespacesMissing();
 const skiffs = (count: number): Kind[] => Array.from({ length: count }, () => 'skiff');
+
+/** Whether a new connection is answered so soon. */
+async function exchangeWithin(milliseconds: number, port: number, host?: string): Promise<boolean> {
+  const socket = await connect(port, host);
+  try {
+    socket.write('hello');
+    return (await within('an answer', read(socket, 5), milliseconds)).toString() === 'hello';
+  } finally {
+    socket.destroy();
+  }
+}
 
 if (missing !== null) {
   console.log(`SKIP topologies: ${missing}`);
@@ -23,6 +36,24 @@ if (missing !== null) {
     });
   }
 } else {
+  test('a line between two hubs that swallows everything is gone round, long before its idle timeout', async () => {
+    const plan = { hubs: skiffs(3), links: full(3), edges: [[0], [2]] };
+    const topology = await Topology.open(plan, (host) => echo({ host }));
+    try {
+      await untilWhole(topology);
+      const [from] = topology.edges;
+      const [straight] = topology.trunks.filter(({ name }) => name === 'hub2-hub0');
+      straight?.relay.hold();
+      const held = performance.now();
+      const answers = () => exchangeWithin(300, from?.ports[1] as number, from?.machine.address);
+      await eventually('an answer by the other way', answers, { withinMs: 10_000 });
+      console.log(`another way after ${Math.round(performance.now() - held)} ms`);
+    } finally {
+      await closeSockets();
+      await topology.close();
+    }
+  });
+
   test('a ring of four, and edges with one and two ways up', async () => {
     await ordeal({ hubs: skiffs(4), links: ring(4), edges: [[0, 1], [2], [3, 2]] }, 20_000);
   });

@@ -173,13 +173,13 @@ export class CheckedMessages {
   async #send(client: AmqpClient): Promise<void> {
     const sender: Sender = await client.sender(ADDRESS);
     const one = async (): Promise<void> => {
-      while (this.#running && client.connection.is_open()) {
+      while (this.#running && client.connection.is_open() && sender.link.is_open()) {
         if (sender.credit <= 0) {
           await sleep(20);
           continue;
         }
         const number = this.#next++;
-        const outcome = await sender.send({ body: number }).catch(() => null);
+        const outcome = await sender.send({ body: number }).catch(() => sleep(100));
         if (outcome?.outcome === 'accepted') {
           this.counts.accepted++;
           this.#accepted.add(number);
@@ -187,5 +187,7 @@ export class CheckedMessages {
       }
     };
     await Promise.all(Array.from({ length: UNDER_WAY }, one));
+    // Should its link have ended, it begins anew.
+    await client.close();
   }
 }

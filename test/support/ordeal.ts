@@ -8,7 +8,7 @@ import { closeSockets, echo, exchange } from './tcp.ts';
 import { type Plan, Topology } from './topology.ts';
 
 /** Every edge reaches the service of every other. */
-async function untilWhole({ edges }: Topology): Promise<void> {
+export async function untilWhole({ edges }: Topology): Promise<void> {
   for (const { name, ports, machine } of edges) {
     for (const [to, port] of ports.entries()) {
       if (name === `edge${to}`) continue;

@@ -118,6 +118,12 @@ export interface Edge {
   start(): Promise<void>;
 }
 
+/** Starts routers, no more at once than a small machine can in time. */
+async function inTurn(routers: { start(): Promise<void> }[]): Promise<void> {
+  for (let next = 0; next < routers.length; next += 3)
+    await Promise.all(routers.slice(next, next + 3).map((router) => router.start()));
+}
+
 /** Between two routers. */
 export interface Line {
   name: string;
@@ -153,12 +159,12 @@ export class Topology {
     const topology = new Topology(plan);
     try {
       for (let index = 0; index < plan.hubs.length; index++) topology.hubs.push(await topology.#hub(index));
-      await Promise.all(topology.hubs.map((hub) => hub.start()));
+      await inTurn(topology.hubs);
       for (let index = 0; index < plan.edges.length; index++) {
         const { port } = await backendOf(topology.#edgeMachine(index).outside);
         topology.edges.push(await topology.#edge(index, port));
       }
-      await Promise.all(topology.edges.map((edge) => edge.start()));
+      await inTurn(topology.edges);
       return topology;
     } catch (error) {
       await topology.close();
