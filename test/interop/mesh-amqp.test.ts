@@ -1,6 +1,8 @@
 /** Clients of AMQP at the ends of a line of interior routers of both kinds. */
 
-import { AmqpClient } from '../support/amqp.ts';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { AmqpClient, closeClients } from '../support/amqp.ts';
 import { type Ca, makeCa } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { TestRouter } from '../support/router.ts';
@@ -76,7 +78,34 @@ async function line(...starts: [Start, Start, Start]) {
   };
 }
 
+/** Whom the first router gives what is in nobody's hands yet, here or at the last router, two links away. */
+function testBalance(title: string, starts: [Start, Start, Start]): void {
+  const test = suite(title);
+
+  test('as many messages are in hand here as the way costs before others go that way', async () => {
+    const { normalPorts, stop } = await line(...starts);
+    const [here, there] = [await AmqpClient.connect(normalPorts.first), await AmqpClient.connect(normalPorts.last)];
+    const far = await there.receiver('balanced');
+    const sender = await here.sender('balanced');
+    await sender.untilCredit();
+    const near = await here.receiver('balanced');
+    const gone: string[] = [];
+    for (let count = 1; count <= 9; count++) {
+      sender.link.send({ body: count });
+      await eventually('it is there', () => near.all.length + far.all.length === count);
+      gone.push(near.all.at(-1)?.message.body === count ? 'here' : 'there');
+    }
+    assert.equal(gone, ['here', 'here', 'here', 'there', 'here', 'there', 'here', 'there', 'here']);
+    await closeClients();
+    await stop();
+  });
+
+  test.run();
+}
+
 if (available()) {
+  testBalance('balanced by a router of theirs', [theirs, ours, ours]);
+  testBalance('balanced by a router of ours', [ours, theirs, theirs]);
   testAmqp('AMQP clients, ours between two of theirs', ['first', 'last'], () => line(theirs, ours, theirs));
   testAmqp('AMQP clients, theirs between two of ours', ['first', 'last'], () => line(ours, theirs, ours));
 }
