@@ -149,11 +149,10 @@ export class Access {
     }
   }
 
-  /** Tells edges that this router is about to go; returns whether any understands. */
-  leave(): boolean {
+  /** Tells edges that this router is about to go; returns those that understand. */
+  leave(): EdgePeer[] {
     this.#acceptor?.close();
-    const edges = [...this.#live.keys()].filter((peer) => peer instanceof EdgePeer);
-    return edges.map((edge) => edge.leave()).includes(true);
+    return [...this.#live.keys()].filter((peer) => peer instanceof EdgePeer && peer.leave()) as EdgePeer[];
   }
 
   /** Accepts nothing more, and closes what was accepted. */

@@ -135,6 +135,11 @@ export class EdgePeer extends Peer {
     this.#tellOfGains(denied);
   }
 
+  /** Whether nothing is to come from the edge any more: it has gone over to another uplink. */
+  get hasLeft(): boolean {
+    return this.#tracking === null || this.connection.closing;
+  }
+
   /** This router is about to go: an edge that has another uplink goes over to that. Returns whether it understands. */
   leave(): boolean {
     if (this.#isSkiff) this.#tell(LEAVING, true);

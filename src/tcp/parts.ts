@@ -167,11 +167,12 @@ export class Parts {
    */
   async #leaveMesh(parts: Part[], deadline: number): Promise<boolean> {
     if (!this.#mesh?.isJoined) return false;
-    const pause = (most: number): Promise<void> => sleep(Math.max(0, Math.min(most, deadline - performance.now())));
-    const told = parts.map((part) => part instanceof Access && part.leave());
-    if (told.includes(true)) await pause(EDGES_LEAVE_WITHIN);
+    const until = (most: number): number => Math.min(deadline, performance.now() + most);
+    const edges = parts.flatMap((part) => (part instanceof Access ? part.leave() : []));
+    const end = until(EDGES_LEAVE_WITHIN);
+    while (performance.now() < end && edges.some(({ hasLeft }) => !hasLeft)) await sleep(20);
     this.#mesh.leave();
-    await pause(NEIGHBOURS_TURN_WITHIN);
+    await sleep(Math.max(0, until(NEIGHBOURS_TURN_WITHIN) - performance.now()));
     return true;
   }
 
@@ -241,7 +242,7 @@ export class Parts {
 }
 
 /** How long an edge takes to go over to another hub, and a neighbour to find another path, in milliseconds. */
-const EDGES_LEAVE_WITHIN = 1_500;
+const EDGES_LEAVE_WITHIN = 2_500;
 const NEIGHBOURS_TURN_WITHIN = 300;
 /** Of the time for a stop, the share that streams have to end by themselves. */
 const DRAIN_SHARE = 0.8;
