@@ -1,9 +1,16 @@
 /** A client's connection to a listener: it opens the stream, and takes the reply on an address of its own. */
 import type { Socket } from 'node:net';
+import { type DeliveryState, isTerminal } from '../amqp/performatives.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
 import type { Router } from '../router/router.ts';
 import { openingOf, takeBody } from './encapsulation.ts';
 import { TcpStream } from './stream.ts';
+
+/**
+ * Milliseconds from the server's side having taken everything to its reply, which begins as soon as its server is reached.
+ * A reply that was lost on the way with a line has nobody left to tell of it.
+ */
+const REPLY_WITHIN = 30_000;
 
 export class ClientStream extends TcpStream implements Consumer {
   readonly via = null;
@@ -13,6 +20,7 @@ export class ClientStream extends TcpStream implements Consumer {
   readonly #reply: { address: string; key: string };
   readonly #done: (stream: ClientStream) => void;
   #replied = false;
+  #patience: NodeJS.Timeout | null = null;
 
   /** `alpn`: the protocol that TLS has agreed on with the client. */
   constructor(
@@ -39,6 +47,12 @@ export class ClientStream extends TcpStream implements Consumer {
     this.attach();
   }
 
+  override onOutcome(state: DeliveryState, settled: boolean): void {
+    super.onOutcome(state, settled);
+    if (isTerminal(state) && !this.#replied && !this.over)
+      this.#patience ??= setTimeout(() => this.fail(), REPLY_WITHIN);
+  }
+
   /** The reply stream. */
   deliver(arrival: Arrival, source: Source): Sink {
     const body = this.#replied || this.over ? null : takeBody(arrival);
@@ -49,6 +63,7 @@ export class ClientStream extends TcpStream implements Consumer {
       return DISCARD;
     }
     this.#replied = true;
+    this.#forgetPatience();
     this.receiveFrom(source, arrival.settled);
     if (body.length > 0) this.write(body);
     else body.release();
@@ -56,7 +71,13 @@ export class ClientStream extends TcpStream implements Consumer {
   }
 
   protected override onOver(): void {
+    this.#forgetPatience();
     this.#router.addresses.removeConsumer(this.#reply.key, this);
     this.#done(this);
+  }
+
+  #forgetPatience(): void {
+    if (this.#patience) clearTimeout(this.#patience);
+    this.#patience = null;
   }
 }

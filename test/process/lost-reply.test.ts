@@ -1,0 +1,34 @@
+/** A stream whose octets were all taken, and whose reply never comes: its client is told, in the end. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { AmqpClient, closeClients } from '../support/amqp.ts';
+import { eventually } from '../support/eventually.ts';
+import { document, listener, normalAccess } from '../support/network.ts';
+import { Skiff } from '../support/skiff.ts';
+import { closeSockets, connect, ending, freePort } from '../support/tcp.ts';
+
+const test = suite('lost reply');
+
+test.after(async () => {
+  await closeSockets();
+  await closeClients();
+  await Skiff.stopAll();
+});
+
+test('a client is reset when nobody replies', async () => {
+  const [normal, port] = [await freePort(), await freePort()];
+  const site = await Skiff.run({
+    documents: [document('Site', 'hub', {}), normalAccess(normal), listener('void', port)],
+  });
+  // It takes what comes, as if it were a connector, and says nothing.
+  const taker = await (await AmqpClient.connect(normal)).receiver('void', { autoaccept: true });
+  await site.until('Listener', 'void', 'Ready');
+  const client = await connect(port);
+  client.end('question');
+  await taker.next();
+  client.resume();
+  await eventually('the client is told', () => client.closed, { withinMs: 60_000 });
+  assert.is(await ending(client), 'reset');
+});
+
+test.run();
