@@ -314,9 +314,10 @@ test('one that takes nothing, or settles nothing, holds up nobody but those who 
     await open.next();
   };
   await toAny.untilCredit();
-  await eventually('as many are in its hands as one link may have under way', () => {
+  // Credit that came back from messages sent before the address was known is given again a quarter at a time.
+  await eventually('about as many are in its hands as one link may have under way', () => {
     for (let left = toAny.credit; left > 0; left--) toAny.link.send({ to: 'undecided', body: 'x' });
-    return undecided.all.length >= 250;
+    return undecided.all.length > (250 * 3) / 4;
   });
   await reachesOpen();
   let sent = 0;
