@@ -1,16 +1,15 @@
 /** A client's connection to a listener: it opens the stream, and takes the reply on an address of its own. */
 import type { Socket } from 'node:net';
-import { type DeliveryState, isTerminal } from '../amqp/performatives.ts';
 import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '../router/forwarding.ts';
 import type { Router } from '../router/router.ts';
 import { openingOf, takeBody } from './encapsulation.ts';
 import { TcpStream } from './stream.ts';
 
 /**
- * Milliseconds from the server's side having taken everything to its reply, which begins as soon as its server is reached.
- * A reply that was lost on the way with a line has nobody left to tell of it.
+ * Milliseconds until the reply begins, which it does as soon as the server is reached, before that says a word. One that
+ * was lost on the way with a line may have nobody left to tell of it.
  */
-const REPLY_WITHIN = 30_000;
+const REPLY_WITHIN = 60_000;
 
 export class ClientStream extends TcpStream implements Consumer {
   readonly via = null;
@@ -43,14 +42,9 @@ export class ClientStream extends TcpStream implements Consumer {
       this.fail();
       return;
     }
+    this.#patience = setTimeout(() => this.fail(), REPLY_WITHIN);
     this.sendTo(sink);
     this.attach();
-  }
-
-  override onOutcome(state: DeliveryState, settled: boolean): void {
-    super.onOutcome(state, settled);
-    if (isTerminal(state) && !this.#replied && !this.over)
-      this.#patience ??= setTimeout(() => this.fail(), REPLY_WITHIN);
   }
 
   /** The reply stream. */

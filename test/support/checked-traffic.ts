@@ -16,7 +16,7 @@ export interface StreamCounts {
 }
 
 /** Silence after which a stream is stuck: longer than any idle timeout, and the patience of a listener. */
-const STUCK_AFTER = 60_000;
+const STUCK_AFTER = 90_000;
 const BLOCK = randomBytes(4 * 1024 * 1024);
 const LARGEST = 2 * 1024 * 1024;
 
