@@ -6,8 +6,8 @@ import { openingOf, takeBody } from './encapsulation.ts';
 import { TcpStream } from './stream.ts';
 
 /**
- * Milliseconds until the reply begins, which it does as soon as the server is reached, before that says a word. One that
- * was lost on the way with a line may have nobody left to tell of it.
+ * Milliseconds for the reply to begin, which it does as soon as the server is reached, before that says a word. One that
+ * was lost on the way with a line may have nobody left to tell of it. It is looked now and then, at `keepAlive`.
  */
 const REPLY_WITHIN = 60_000;
 
@@ -19,7 +19,6 @@ export class ClientStream extends TcpStream implements Consumer {
   readonly #reply: { address: string; key: string };
   readonly #done: (stream: ClientStream) => void;
   #replied = false;
-  #patience: NodeJS.Timeout | null = null;
 
   /** `alpn`: the protocol that TLS has agreed on with the client. */
   constructor(
@@ -42,9 +41,13 @@ export class ClientStream extends TcpStream implements Consumer {
       this.fail();
       return;
     }
-    this.#patience = setTimeout(() => this.fail(), REPLY_WITHIN);
     this.sendTo(sink);
     this.attach();
+  }
+
+  override keepAlive(): void {
+    if (!this.#replied && !this.over && performance.now() - this.since > REPLY_WITHIN) this.fail();
+    else super.keepAlive();
   }
 
   /** The reply stream. */
@@ -57,7 +60,6 @@ export class ClientStream extends TcpStream implements Consumer {
       return DISCARD;
     }
     this.#replied = true;
-    this.#forgetPatience();
     this.receiveFrom(source, arrival.settled);
     if (body.length > 0) this.write(body);
     else body.release();
@@ -65,13 +67,7 @@ export class ClientStream extends TcpStream implements Consumer {
   }
 
   protected override onOver(): void {
-    this.#forgetPatience();
     this.#router.addresses.removeConsumer(this.#reply.key, this);
     this.#done(this);
-  }
-
-  #forgetPatience(): void {
-    if (this.#patience) clearTimeout(this.#patience);
-    this.#patience = null;
   }
 }

@@ -263,6 +263,7 @@ export class Listener {
   };
 
   keepAlive(): void {
-    for (const stream of this.#streams) stream.keepAlive();
+    // A copy: some of them may end here.
+    for (const stream of [...this.#streams]) stream.keepAlive();
   }
 }
