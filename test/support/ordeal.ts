@@ -23,11 +23,22 @@ export async function untilWhole({ edges }: Topology): Promise<void> {
   }
 }
 
+/** Every link between hubs is up; a network may be whole without some of them. */
+async function untilLinked({ hubs }: Topology, { links }: Plan): Promise<void> {
+  for (const [index, hub] of hubs.entries()) {
+    const wanted = links.filter(({ from, to }) => from === index || to === index).length;
+    const up = async () =>
+      (await hub.query('io.skupper.router.connection')).filter(({ role }) => role === 'inter-router').length >= wanted;
+    await eventually(`${hub.name} has its links`, up, { withinMs: 90_000 });
+  }
+}
+
 /** Builds a network, harms its lines for so many milliseconds, and looks what has become of the traffic. */
 export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
   const topology = await Topology.open(plan, (host) => echo({ host }));
   try {
     await untilWhole(topology);
+    await untilLinked(topology, plan);
     const released = await holdings(topology.hubs);
     const streams = new CheckedStreams(topology);
     const [first, ...others] = topology.hubs;
