@@ -68,7 +68,7 @@ export class Parts {
     this.#management = new ManagementAgent({
       router: this.#router,
       parts: () => this.#running(),
-      nodes: () => (this.#mesh?.facts() ?? []).filter(({ cost }) => cost !== null),
+      nodes: () => this.#mesh?.facts() ?? [],
       topologyChange: () => this.#mesh?.changedAt ?? 0,
       log: () => this.recentLog(),
     });
