@@ -55,8 +55,6 @@ export class EdgePeer extends Peer {
   /** Of a fleet's device: what it consumes. */
   readonly #consumers = new Map<LinkConsumer, string>();
   #feed: FeedLink | null = null;
-  /** Whether it attaches what it was refused when it hears a word of the address. */
-  #isSkiff = false;
 
   constructor(router: Router, certificate: PeerCertificate | null, hooks: EdgePeerHooks) {
     super(router);
@@ -74,7 +72,6 @@ export class EdgePeer extends Peer {
 
   protected override onOpened(open: Open): void {
     this.#id = open.containerId;
-    this.#isSkiff = open.properties?.get('product') === 'skiff';
     this.#hooks.onOpened(this, open);
   }
 
@@ -142,8 +139,8 @@ export class EdgePeer extends Peer {
 
   /** This router is about to go: an edge that has another uplink goes over to that. Returns whether it understands. */
   leave(): boolean {
-    if (this.#isSkiff) this.#tell(LEAVING, true);
-    return this.#isSkiff;
+    if (!this.isForeign) this.#tell(LEAVING, true);
+    return !this.isForeign;
   }
 
   protected override onConsumerAdded(consumer: LinkConsumer, key: string): void {
@@ -229,7 +226,7 @@ export class EdgePeer extends Peer {
       const key = addressKey(address, router.id);
       return (action === 'send' ? guard?.maySend(address) : guard?.mayReceive(key)) ? [key] : [];
     });
-    if (this.#isSkiff) for (const key of new Set(keys)) this.#tell(key, false);
+    if (!this.isForeign) for (const key of new Set(keys)) this.#tell(key, false);
     else if (keys.length > 0)
       this.connection.close(
         new AmqpError(Condition.connectionForced, 'the fleet lets this device do more than before'),

@@ -95,8 +95,7 @@ export class Mesh {
   linkUp(trunk: Trunk): void {
     if (this.#over) return;
     this.#trunks.set(trunk.link, trunk);
-    const { remote } = trunk.control.connection;
-    const skiff = remote?.properties?.get('product') === 'skiff';
+    const skiff = !trunk.control.isForeign;
     this.#engine.linkUp(trunk.link, trunk.cost, { peer: trunk.neighbour, skiff });
     this.#wake();
   }
