@@ -287,8 +287,8 @@ export class Access {
   #admit(peer: InteriorPeer, open: Open, accepted: Accepted): void {
     const id = open.containerId;
     if (id === this.#router.id) {
-      const message = `a router with the id of this one, ${id}, wants to link`;
-      this.#refused({ code: 'duplicate-router-id', message, hint: 'Every site needs an id of its own' }, accepted.from);
+      const message = `a router with the id of this one, ${id}, wants to link: give it a data directory of its own`;
+      this.#refused({ code: 'duplicate-router-id', message }, accepted.from);
       peer.connection.refuse(new AmqpError(Condition.notAllowed, message));
       return;
     }
@@ -339,7 +339,9 @@ export class Access {
         from: accepted.from,
         ...(error ? { reason: error.message, code: error.code } : {}),
       });
-      if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed')
+      // The mesh has logged it.
+      if (error?.code === 'duplicate-router-id') this.#note(error.toFact(), accepted.from);
+      else if (error && error.code !== 'connection-lost' && error.code !== 'connection-closed')
         this.#refused(error.toFact(), accepted.from, false);
     } else if (error && error.code !== 'connection-closed' && !isPassing(peer, error)) {
       const who = accepted.certificate ? ` (certificate ${accepted.certificate.subject})` : '';

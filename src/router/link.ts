@@ -484,7 +484,9 @@ function withoutLive({ tls: _tls, fallback: _fallback, cost: _cost, ...rest }: L
 
 function ownId(): SkiffError {
   const message = 'the router at the other end has the id of this one';
-  return new SkiffError('duplicate-router-id', message, { hint: 'Every site needs an id of its own' });
+  return new SkiffError('duplicate-router-id', message, {
+    hint: 'Give one of the two sites a data directory of its own',
+  });
 }
 
 function closedByPeer(): SkiffError {

@@ -267,8 +267,19 @@ export interface NetworkChange {
 export interface MeshState {
   kind: 'mesh';
   name: 'mesh';
-  /** The last ones, newest first, each cause once; `router`: the one it is about. */
-  problems: (ErrorFact & { router: string | null; at: number })[];
+  problems: MeshProblemState[];
+}
+
+/** Something that is amiss: each cause once. Those that go on come first, then those seen last. */
+export interface MeshProblemState extends ErrorFact {
+  /** The one it is about, when one is known. */
+  router: string | null;
+  /** It was seen within the last two minutes. */
+  active: boolean;
+  /** When it was first and last seen, in milliseconds since the epoch, and how often. */
+  since: number;
+  at: number;
+  count: number;
 }
 
 export type PartState = MeshState | AccessState | LinkState | ListenerState | MultiKeyListenerState | ConnectorState;

@@ -153,20 +153,24 @@ function judgeSite(site: Resource<'Site'>, view: View): Judgement {
   const endpoints = view.resources.flatMap((resource) =>
     resource.kind === 'RouterAccess' ? endpointsOf(resource, view) : [],
   );
-  const running = view.running ? met('Running') : pending('Running', 'The router is not ready');
+  const problems = problemsOf(view);
+  const [latest] = problems;
+  // The site works; whoever asks for it should see all the same that something is amiss.
+  const words = latest?.active ? `The network is amiss: ${explain(latest)}` : 'OK';
+  const running = view.running ? met('Running', words) : pending('Running', 'The router is not ready');
   const network = view.network.sites;
   const { defaultIssuer = siteCa, linkAccess = 'none' } = site.spec;
   const details = { endpoints, defaultIssuer, sitesInNetwork: network.length, network };
   const findings = [met('Configured'), running];
-  const problems = problemsOf(view);
-  const [latest] = problems;
+  if (latest?.active)
+    findings.push({ type: 'NetworkAmiss', status: 'True', reason: 'Error', message: explain(latest) });
   if (latest) {
-    findings.push({ type: 'NetworkAmiss', status: 'True', reason: 'Error', message: latest.message });
-    Object.assign(details, { problems: problems.map((each) => ({ ...each, at: timestamp(each.at) })) });
+    const shown = problems.map((each) => ({ ...each, since: timestamp(each.since), at: timestamp(each.at) }));
+    Object.assign(details, { problems: shown });
   }
   if (linkAccess === 'none') return { findings, details };
   const reachable = endpoints.some(({ name }) => name !== 'normal');
-  findings.push(reachable ? met('Resolved') : pending('Resolved'));
+  findings.push(reachable ? met('Resolved', words) : pending('Resolved'));
   return { findings, required: [...requiredConditions.Site, 'Resolved'], details };
 }
 

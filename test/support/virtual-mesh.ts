@@ -186,6 +186,7 @@ export class VirtualMesh {
           for (const { key, treatment } of added) served.set(key, treatment);
         },
         onProblem: (problem) => router.problems.push(problem),
+        onTwin: () => {},
       },
     });
   }

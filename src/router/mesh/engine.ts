@@ -11,7 +11,7 @@ import type { Treatment } from '../addresses.ts';
 import type { UnreadableMessage } from './encoding.ts';
 import { Flooding, isFirstHand } from './flooding.ts';
 import { KnownRouter, type MobileChange } from './known-router.ts';
-import { MAX_ADDRESSES, MAX_ADDRESSES_EACH, MAX_ROUTERS } from './limits.ts';
+import { MAX_ADDRESSES, MAX_ADDRESSES_EACH, MAX_LINES, MAX_ROUTERS } from './limits.ts';
 import type {
   Destination,
   Hello,
@@ -25,7 +25,7 @@ import { type ControlLink, Neighbours } from './neighbours.ts';
 import { OwnAddresses } from './own-addresses.ts';
 import { Pace } from './pace.ts';
 import { type Peers, Topology } from './paths.ts';
-import { type MeshProblem, Problems } from './problems.ts';
+import type { MeshProblem } from './problems.ts';
 
 /** A connection to a neighbour, by its control link. Whoever owns the connections numbers them; no number comes twice. */
 export type LinkId = number;
@@ -57,8 +57,10 @@ export interface MeshHooks {
    * more. It is always one that `onPaths` has told of, and serves nothing any more when it goes.
    */
   onMobile(router: string, added: ServedAddress[], removed: string[]): void;
-  /** What somebody who looks after the network should see, once a cause. */
+  /** What somebody who looks after the network should see, each time it is seen. */
   onProblem(problem: MeshProblem): void;
+  /** The router on this link is not the neighbour of the same id that is heard on the other. The link is to go. */
+  onTwin(link: LinkId, other: LinkId): void;
 }
 
 /** What management shows of a router that can be reached. */
@@ -110,15 +112,15 @@ export class MeshEngine {
   readonly #startedAt: number;
   readonly #neighbours = new Neighbours();
   readonly #routers = new Map<string, KnownRouter>();
-  readonly #problems: Problems;
   readonly #addresses: OwnAddresses;
   #linkSequence = 0;
   #peers: ReadonlyMap<string, number> = new Map();
   /** The neighbours are not those of `#peers` any more. */
   #linksChanged = false;
   readonly #flooding: Flooding;
-  /** Addresses of all other routers together. */
+  /** Addresses, and neighbours, of all other routers together. */
   #addressCount = 0;
+  #lineCount = 0;
   #advertisedAt = Number.NEGATIVE_INFINITY;
   #lookAt = 0;
   readonly #settling = new Pace(10, 1_000);
@@ -131,7 +133,6 @@ export class MeshEngine {
     this.#hooks = hooks;
     this.#startedAt = now();
     this.#addresses = new OwnAddresses(id);
-    this.#problems = new Problems((problem) => hooks.onProblem(problem));
     const alone = new Topology(id, new Map([[id, this.#peers]]), () => true);
     this.#flooding = new Flooding(id, this.#neighbours, alone);
   }
@@ -169,11 +170,7 @@ export class MeshEngine {
     if (!link) return false;
     if (link.gate.admits(octets, this.#now())) return true;
     const name = link.router ?? link.peer;
-    this.#problems.report(
-      'neighbour-floods',
-      name,
-      `${name ?? 'a neighbour'} sends more routing messages than are read`,
-    );
+    this.#report('neighbour-floods', name, `${name ?? 'a neighbour'} sends more routing messages than are read`);
     return false;
   }
 
@@ -247,16 +244,17 @@ export class MeshEngine {
 
   #take(link: ControlLink, message: RoutingMessage | UnreadableMessage, trace: readonly string[]): Verdict {
     if (message.opcode === 'unreadable') {
-      this.#problems.report(message.code, message.id ?? link.router, message.message);
+      const origin = message.id ?? link.router;
+      this.#report(message.code, origin, `what ${origin ?? 'a neighbour'} says cannot be used: ${message.message}`);
       return 'ignored';
     }
+    if (link.twinSince !== null && message.opcode !== 'HELLO') return 'ignored';
     const firstHand = isFirstHand(message, trace);
     if (message.id === this.id) return this.#takeOwn(message, firstHand);
-    const router = this.#know(message.id);
+    if (message.opcode === 'HELLO') return this.#takeHello(link, message);
+    const router = this.#know(message.id, link.router);
     if (!router) return 'ignored';
     switch (message.opcode) {
-      case 'HELLO':
-        return this.#takeHello(link, router, message);
       case 'RA':
         return this.#takeAdvertisement(router, message, firstHand);
       case 'LSU':
@@ -281,7 +279,7 @@ export class MeshEngine {
       if (message.opcode === 'HELLO' || (firstHand && !old)) this.#reportDuplicate(this.id);
     } else if ('linkSequence' in message && message.linkSequence > this.#linkSequence) {
       const words = 'somebody told of a link state of this router that it never had';
-      this.#problems.report('forged-link-state', this.id, words);
+      this.#report('forged-link-state', this.id, words);
       // Only a later one than the forged is believed, as long as sequences go on.
       if (message.linkSequence < LAST_SEQUENCE) {
         this.#linkSequence = message.linkSequence;
@@ -292,18 +290,37 @@ export class MeshEngine {
     return 'ignored';
   }
 
-  #takeHello(link: ControlLink, router: KnownRouter, hello: Hello): Verdict {
+  #takeHello(link: ControlLink, hello: Hello): Verdict {
     const expected = link.peer ?? link.router ?? hello.id;
     if (hello.id !== expected) {
       const words = `${expected} now says that it is ${hello.id}, which is not believed`;
-      this.#problems.report('neighbour-changes-id', expected, words);
+      this.#report('neighbour-changes-id', expected, words);
       return 'ignored';
     }
+    if (this.#isTwin(link, hello)) return 'ignored';
+    // However many there are said to be, there is room for one that is here.
+    const router = this.#routers.get(hello.id) ?? this.#remember(hello.id);
     if (!this.#isOfThisStart(router, hello.instance, true)) return 'ignored';
     const { first, changed } = this.#neighbours.hear(link, hello, this.id, this.#now());
     if (first) this.#greet(link);
     if (changed) this.#neighbourChanged(hello.id);
     return 'known';
+  }
+
+  /**
+   * Whether the router on a link has the id of a neighbour that is there already, and is not it. It may be it all the same,
+   * started again, while its connection of before is dead and nobody has noticed: that is known when the other has
+   * said something since, or nothing for as long as a neighbour may be silent.
+   */
+  #isTwin(link: ControlLink, hello: Hello): boolean {
+    const now = this.#now();
+    const other = this.#neighbours.otherStart(link, hello, now);
+    if (!other) return false;
+    link.twinSince ??= now;
+    if (other.heardAt <= link.twinSince) return true;
+    this.#reportDuplicate(hello.id);
+    this.#hooks.onTwin(link.id, other.id);
+    return true;
   }
 
   #takeAdvertisement(router: KnownRouter, advertisement: RouterAdvertisement, firstHand: boolean): Verdict {
@@ -319,10 +336,15 @@ export class MeshEngine {
 
   #takeLinkState(router: KnownRouter, update: LinkStateUpdate, firstHand: boolean): Verdict {
     if (!this.#isOfThisStart(router, update.instance, firstHand)) return 'ignored';
-    if (!router.takeLinkState(update)) return 'known';
+    if (this.#lineCount - (router.peers?.size ?? 0) + update.peers.size > MAX_LINES) {
+      const words = `more than ${MAX_LINES} links of routers are spoken of, lately by ${router.id}`;
+      this.#report('too-many-routers', null, words);
+      return 'ignored';
+    }
+    if (!this.#counted(router, () => router.takeLinkState(update))) return 'known';
     router.heardAt = this.#now();
     if (router.confirmed === false && update.peers.has(this.id)) router.confirmed = true;
-    for (const peer of update.peers.keys()) if (peer !== this.id) this.#know(peer);
+    for (const peer of update.peers.keys()) if (peer !== this.id) this.#know(peer, router.id);
     this.#settling.want(this.#now());
     return 'news';
   }
@@ -332,13 +354,13 @@ export class MeshEngine {
     const most = 'exist' in change ? change.exist.length : router.served.size + change.add.length;
     const total = this.#addressCount - router.served.size + most;
     if (most > MAX_ADDRESSES_EACH || total > MAX_ADDRESSES) {
-      this.#problems.report('too-many-addresses', router.id, `${router.id} serves more addresses than are remembered`);
+      const name = most > MAX_ADDRESSES_EACH ? router.id : null;
+      const words = `${name ?? 'the network'} serves more addresses than are remembered`;
+      this.#report('too-many-addresses', name, name ? words : `${words}, lately ${router.id}`);
       return 'ignored';
     }
     const news = update.mobileSequence > router.heardMobileSequence;
-    const before = router.served.size;
-    const result = router.takeAddresses(update, this.#now());
-    this.#addressCount += router.served.size - before;
+    const result = this.#counted(router, () => router.takeAddresses(update, this.#now()));
     this.#lookFor(router);
     if (result) this.#tellMobile(router, result);
     return news ? 'news' : 'known';
@@ -347,38 +369,51 @@ export class MeshEngine {
   /** Whether a message is of the router's present start; when it tells of a new one, what was before is forgotten. */
   #isOfThisStart(router: KnownRouter, instance: number, firstHand: boolean): boolean {
     const start = router.judge(instance, firstHand, this.#now());
-    if (start === 'new') this.#forget(router);
-    if (start === 'duplicate') this.#reportDuplicate(router.id);
-    return start === 'same' || start === 'new';
+    if (start === 'new' || start === 'back') this.#forget(router);
+    if (start === 'duplicate' || start === 'back') this.#reportDuplicate(router.id);
+    return start !== 'stale' && start !== 'duplicate';
+  }
+
+  /** Does something to what is known of a router, and keeps count of that. */
+  #counted<T>(router: KnownRouter, work: () => T): T {
+    const [addresses, lines] = [router.served.size, router.peers?.size ?? 0];
+    const result = work();
+    this.#addressCount += router.served.size - addresses;
+    this.#lineCount += (router.peers?.size ?? 0) - lines;
+    return result;
   }
 
   #forget(router: KnownRouter): void {
-    const removed = router.forget();
-    this.#addressCount -= removed.length;
+    const removed = this.#counted(router, () => router.forget());
     this.#tellMobile(router, { added: [], removed });
     this.#settling.want(this.#now());
   }
 
   #reportDuplicate(id: string): void {
-    this.#problems.report('duplicate-router-id', id, `two routers of this network have the id ${id}`);
+    this.#report('duplicate-router-id', id, `two routers of this network have the id ${id}`);
+  }
+
+  #report(code: MeshProblem['code'], router: string | null, message: string): void {
+    this.#hooks.onProblem({ code, router, message });
   }
 
   #tellMobile(router: KnownRouter, { added, removed }: MobileChange): void {
     if (router.facts && added.length + removed.length > 0) this.#hooks.onMobile(router.id, added, removed);
   }
 
-  /** The record of a router, new if need be; null when there are too many. */
-  #know(id: string): KnownRouter | null {
-    let router = this.#routers.get(id);
-    if (!router) {
-      if (this.#routers.size >= MAX_ROUTERS) {
-        this.#problems.report('too-many-routers', null, `more than ${MAX_ROUTERS} routers are spoken of`);
-        return null;
-      }
-      router = new KnownRouter(id, this.#now());
-      this.#routers.set(id, router);
-      this.#lookFor(router);
-    }
+  /** The record of a router that `teller` speaks of, new if need be; null when there are too many. */
+  #know(id: string, teller: string | null): KnownRouter | null {
+    const known = this.#routers.get(id);
+    if (known || this.#routers.size < MAX_ROUTERS) return known ?? this.#remember(id);
+    const words = `more than ${MAX_ROUTERS} routers are spoken of, lately by ${teller ?? 'a neighbour'}`;
+    this.#report('too-many-routers', null, words);
+    return null;
+  }
+
+  #remember(id: string): KnownRouter {
+    const router = new KnownRouter(id, this.#now());
+    this.#routers.set(id, router);
+    this.#lookFor(router);
     return router;
   }
 
@@ -389,7 +424,7 @@ export class MeshEngine {
 
   /** A neighbour has come or gone, or is reached by another link. */
   #neighbourChanged(id: string): void {
-    const router = this.#know(id);
+    const router = this.#routers.get(id);
     if (!router) return;
     const link = this.#neighbours.best.get(id);
     if (link && router.confirmed === null) {
@@ -498,7 +533,7 @@ export class MeshEngine {
   /** A router that was not heard of for long. */
   #age(router: KnownRouter): void {
     if (router.peers) {
-      router.forgetLinkState();
+      this.#counted(router, () => router.forgetLinkState());
       this.#settling.want(this.#now());
     } else if (!router.facts && router.confirmed === null) {
       this.#addressCount -= router.served.size;

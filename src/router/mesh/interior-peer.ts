@@ -5,8 +5,8 @@
  */
 import type { IncomingDelivery } from '../../amqp/delivery.ts';
 import { AmqpError, Condition } from '../../amqp/error.ts';
-import type { Link, ReceiverHandler, Sender, SenderHandler } from '../../amqp/link.ts';
-import { type Attach, type ErrorValue, type Open, terminus } from '../../amqp/performatives.ts';
+import type { Link, Receiver, ReceiverHandler, Sender, SenderHandler } from '../../amqp/link.ts';
+import { ACCEPTED, type Attach, type ErrorValue, type Open, terminus } from '../../amqp/performatives.ts';
 import type { Session } from '../../amqp/session.ts';
 import { SkiffError } from '../../errors.ts';
 import { Chunk } from '../../net/chunk.ts';
@@ -26,6 +26,8 @@ const DATA = 'qd.router-data';
 const PRIORITIES = 10;
 /** Octets of a routing message: one with all addresses of a router may be long. */
 const MAX_ROUTING_MESSAGE = 16 * 1024 * 1024;
+/** Milliseconds that a neighbour which sends too much has to wait for more credit. */
+const FLOOD_PAUSE = 1_000;
 
 export interface InteriorHooks {
   /** Of an accepted connection: answers with `accept` or `refuse`. */
@@ -55,6 +57,8 @@ export class InteriorPeer extends Peer {
   #heard = false;
   /** For messages that are whole, by priority. */
   readonly #data: Sender[] = [];
+  /** While there is no credit for routing messages. */
+  #pause: NodeJS.Timeout | null = null;
   /** Streams that we have on the connection. */
   #streams = 0;
   /** Why this end has closed the connection. */
@@ -101,6 +105,7 @@ export class InteriorPeer extends Peer {
   }
 
   override onClosed(error: SkiffError | null): void {
+    if (this.#pause) clearTimeout(this.#pause);
     if (!this.#isData) this.trunk?.down();
     this.#hooks.onGone(this, this.#fault ?? error);
   }
@@ -138,6 +143,13 @@ export class InteriorPeer extends Peer {
     this.#control = null;
   }
 
+  /** The connection is of no use, or may not be: closes it, and says why to both ends. */
+  end(fault: SkiffError): void {
+    if (this.connection.closing) return;
+    this.#fault = fault;
+    this.connection.close(new AmqpError(Condition.notAllowed, fault.message));
+  }
+
   /** Sends a routing message, whole and with its annotations. */
   sendControl(octets: Buffer): void {
     const ignore = (): void => {};
@@ -164,6 +176,7 @@ export class InteriorPeer extends Peer {
   protected override onWantsToReceive(session: Session, attach: Attach): void {
     const capabilities = attach.source?.capabilities ?? [];
     if (capabilities.includes(CONTROL) && !this.isData) {
+      if (this.#control) throw new AmqpError(Condition.notAllowed, 'routers talk by one link in each direction');
       this.#controlAttached(this.acceptSender(session, attach, this.#controlSender()));
     } else if (capabilities.includes(DATA) && !this.isData && this.#data.length < PRIORITIES) {
       this.#data.push(this.acceptSender(session, attach, this.#dataSender()));
@@ -175,6 +188,7 @@ export class InteriorPeer extends Peer {
   protected override onWantsToSend(session: Session, attach: Attach): void {
     const { address = null, capabilities = [] } = attach.target ?? {};
     if (capabilities.includes(CONTROL) && !this.isData) {
+      if (this.#heard) throw new AmqpError(Condition.notAllowed, 'routers talk by one link in each direction');
       this.acceptReceiver(session, attach, this.#controlReceiver()).setCapacity(LINK_CAPACITY);
       this.#hears();
     } else if (address === null) {
@@ -188,19 +202,10 @@ export class InteriorPeer extends Peer {
   #strange(address: string | null, capabilities: string[]): AmqpError {
     if (capabilities.includes(EDGE_DOWNLINK) || address === ADDRESS_TRACKING || address === MESH_DISCOVERY) {
       const id = this.connection.remote?.containerId ?? '';
-      this.#end(
-        `this port is for interior routers, and ${id} is an edge`,
-        'Link to the port for edges, or leave edge out',
-      );
+      const message = `this port is for interior routers, and ${id} is an edge`;
+      this.end(new SkiffError('not-interior', message, { hint: 'Link to the port for edges, or leave edge out' }));
     }
     return new AmqpError(Condition.notAllowed, 'interior routers attach no such links');
-  }
-
-  /** The connection is of no use. */
-  #end(message: string, hint: string): void {
-    if (this.connection.closing) return;
-    this.#fault = new SkiffError('not-interior', message, { hint });
-    this.connection.close(new AmqpError(Condition.notAllowed, message));
   }
 
   #openSession(): Session {
@@ -212,10 +217,8 @@ export class InteriorPeer extends Peer {
   /** A link without which the connection is of no use is gone. */
   #lost(what: string, error: ErrorValue | null): void {
     const why = error?.description ?? error?.condition ?? 'no reason given';
-    this.#end(
-      `the other end does not keep ${what} of interior routers: ${why}`,
-      'Link to its port for interior routers',
-    );
+    const message = `the other end does not keep ${what} of interior routers: ${why}`;
+    this.end(new SkiffError('not-interior', message, { hint: 'Link to its port for interior routers' }));
   }
 
   #controlSender(): SenderHandler {
@@ -273,7 +276,19 @@ export class InteriorPeer extends Peer {
       throw new AmqpError(Condition.messageSize, `a routing message is longer than ${MAX_ROUTING_MESSAGE} octets`);
     }
     if (!delivery.complete || delivery.aborted) return;
-    delivery.update({ outcome: 'accepted' }, true);
-    this.trunk?.receive(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts));
+    const message = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
+    delivery.context = null;
+    delivery.update(ACCEPTED, true);
+    if (this.trunk?.receive(message) === false) this.#slowDown(delivery.receiver);
+  }
+
+  /** Nothing is gained by taking what is not read. */
+  #slowDown(control: Receiver): void {
+    if (this.#pause) return;
+    control.setCapacity(0);
+    this.#pause = setTimeout(() => {
+      this.#pause = null;
+      control.setCapacity(LINK_CAPACITY);
+    }, FLOOD_PAUSE);
   }
 }

@@ -13,7 +13,8 @@ const LATE_TIME = 2_000;
 const FIRST_REQUEST = 200;
 const LAST_REQUEST = 30_000;
 
-export type Start = 'same' | 'new' | 'stale' | 'duplicate';
+/** `back`: one that was over long ago, as no router comes back to. */
+export type Start = 'same' | 'new' | 'back' | 'stale' | 'duplicate';
 
 /** Addresses that a router has come to serve, and such that it does not serve any more. */
 export interface MobileChange {
@@ -73,11 +74,11 @@ export class KnownRouter {
     if (!firstHand) return 'stale';
     const earlier = this.#earlier;
     if (earlier?.instance === instance && now < earlier.until) {
-      return ++earlier.messages === STALE_MESSAGES ? 'duplicate' : 'stale';
+      return ++earlier.messages >= STALE_MESSAGES ? 'duplicate' : 'stale';
     }
     this.#earlier = { instance: this.instance, until: now + STALE_TIME, messages: 0 };
     this.instance = instance;
-    return 'new';
+    return earlier?.instance === instance ? 'back' : 'new';
   }
 
   /** It has begun anew: nothing it said holds any more. Returns the addresses it served. */

@@ -9,6 +9,8 @@ export const MAX_PEERS = 10_000;
 export const MAX_COST = 1_000_000;
 /** Routers remembered, whether reachable or not. */
 export const MAX_ROUTERS = 10_000;
+/** Neighbours of all routers together. */
+export const MAX_LINES = 500_000;
 /** Addresses remembered of one router, and of all together. */
-export const MAX_ADDRESSES_EACH = 200_000;
-export const MAX_ADDRESSES = 2_000_000;
+export const MAX_ADDRESSES_EACH = 100_000;
+export const MAX_ADDRESSES = 250_000;

@@ -4,21 +4,23 @@
  */
 import { AmqpError } from '../../amqp/error.ts';
 import { readHead, writeAnnotations } from '../../amqp/message.ts';
+import { SkiffError } from '../../errors.ts';
 import { log } from '../../log.ts';
+import { hostPort } from '../../net/failure.ts';
 import { type Address, stripScheme, type Treatment } from '../addresses.ts';
-import type { MeshState } from '../protocol.ts';
+import type { MeshProblemState, MeshState } from '../protocol.ts';
 import type { Router } from '../router.ts';
 import { AcceptedTrunks } from './accepted-trunks.ts';
 import { readRouting, writeRouting } from './encoding.ts';
 import { type LinkId, MeshEngine, type NodeFacts, type RemoteRouterFacts } from './engine.ts';
 import type { InteriorPeer } from './interior-peer.ts';
 import type { Destination as Recipient, RoutingMessage, ServedAddress } from './messages.ts';
-import type { MeshProblem } from './problems.ts';
+import { Problems } from './problems.ts';
 import { Destination, RemoteRouter } from './remote-router.ts';
 import { Trunk } from './trunk.ts';
 
-/** Problems kept to be shown. */
-const MAX_PROBLEMS = 20;
+/** Lines of the log for routers that come or go together. */
+const MAX_LINES = 10;
 /** Addresses of routing messages, by who they are for. */
 const HELLO = '_local/qdhello';
 const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
@@ -26,8 +28,7 @@ const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
 export class Mesh {
   readonly accepted = new AcceptedTrunks(this);
   readonly #router: Router;
-  readonly #report: (state: MeshState) => void;
-  readonly #problems: MeshState['problems'] = [];
+  readonly #problems: Problems;
   readonly #engine: MeshEngine;
   readonly #trunks = new Map<LinkId, Trunk>();
   readonly #remotes = new Map<string, RemoteRouter>();
@@ -43,7 +44,11 @@ export class Mesh {
   /** `report` hears what is amiss. */
   constructor(router: Router, report: (state: MeshState) => void) {
     this.#router = router;
-    this.#report = report;
+    this.#problems = new Problems({
+      now: () => performance.now(),
+      onChange: logProblem,
+      onState: (problems) => report({ kind: 'mesh', name: 'mesh', problems }),
+    });
     this.#engine = new MeshEngine({
       id: router.id,
       // Not in seconds, as skupper-router's is: a process may come back within the second in which it went.
@@ -53,7 +58,8 @@ export class Mesh {
         send: (message, to, links) => this.#send(message, to, links),
         onPaths: (changed, gone) => this.#onPaths(changed, gone),
         onMobile: (id, added, removed) => this.#onMobile(id, added, removed),
-        onProblem: (problem) => this.#onProblem(problem),
+        onProblem: (problem) => this.#problems.report(problem),
+        onTwin: (twin, other) => this.#refuse(twin, other),
       },
     });
     this.#wake();
@@ -107,9 +113,10 @@ export class Mesh {
     this.#wake();
   }
 
-  /** A message has come by a control link: for this router, for all of them, or on its way to another. */
-  receive(trunk: Trunk, octets: Buffer): void {
-    if (this.#over || !this.#engine.admits(trunk.link, octets.length)) return;
+  /** A message has come by a control link: for this router, for all of them, or on its way to another. False: too many. */
+  receive(trunk: Trunk, octets: Buffer): boolean {
+    if (this.#over) return true;
+    if (!this.#engine.admits(trunk.link, octets.length)) return false;
     try {
       this.#take(trunk, octets);
     } catch (error) {
@@ -117,6 +124,7 @@ export class Mesh {
       trunk.control.connection.close(error);
     }
     this.#wake();
+    return true;
   }
 
   /** What is served here, or at our edges, is told to the others. */
@@ -145,6 +153,7 @@ export class Mesh {
     this.#timer = setTimeout(() => {
       this.#wakeAt = Number.POSITIVE_INFINITY;
       this.#engine.tick();
+      this.#problems.look();
       this.#wake();
     }, wait);
   }
@@ -178,6 +187,7 @@ export class Mesh {
   }
 
   #onPaths(changed: RemoteRouterFacts[], gone: string[]): void {
+    const come: string[] = [];
     for (const id of gone) this.#forget(id);
     for (const facts of changed) {
       const trunk = this.#trunks.get(facts.nextHop);
@@ -187,18 +197,19 @@ export class Mesh {
         remote.facts = facts;
         remote.trunk = trunk;
       } else {
-        log.info('mesh', `${facts.id} is reachable`, { neighbour: facts.neighbour, cost: facts.cost });
+        come.push(facts.id);
         const added = new RemoteRouter(facts, trunk);
         this.#remotes.set(facts.id, added);
         this.#add(added, `R${facts.id}`);
       }
     }
+    logRouters(come, 'reachable');
+    logRouters(gone, 'not reachable any more');
   }
 
   #forget(id: string): void {
     const remote = this.#remotes.get(id);
     if (!remote) return;
-    log.info('mesh', `${id} is not reachable any more`);
     for (const key of [...remote.destinations.keys()]) this.#remove(remote, key);
     this.#remotes.delete(id);
   }
@@ -224,10 +235,25 @@ export class Mesh {
     this.#router.addresses.removeConsumer(key, destination);
   }
 
-  #onProblem({ code, message, router }: MeshProblem): void {
-    log.warn('mesh', message, { code, router });
-    this.#problems.unshift({ code, message, router, at: Date.now() });
-    this.#problems.length = Math.min(this.#problems.length, MAX_PROBLEMS);
-    this.#report({ kind: 'mesh', name: 'mesh', problems: [...this.#problems] });
+  /** A second router of the same id as a neighbour's is not let in beside it. */
+  #refuse(twin: LinkId, other: LinkId): void {
+    const trunk = this.#trunks.get(twin);
+    if (!trunk) return;
+    const id = trunk.neighbour;
+    const { remoteAddress = '?', remotePort = 0 } = this.#trunks.get(other)?.control.connection.socket ?? {};
+    const first = `another router with the id ${id} is linked, at ${hostPort(remoteAddress, remotePort)}`;
+    const message = `${first}: give one of the two sites a data directory of its own`;
+    trunk.control.end(new SkiffError('duplicate-router-id', message));
   }
+}
+
+/** One line each, unless half a network comes or goes. */
+function logRouters(ids: string[], what: string): void {
+  if (ids.length <= MAX_LINES) for (const id of ids) log.info('mesh', `${id} is ${what}`);
+  else log.info('mesh', `${ids.slice(0, MAX_LINES).join(', ')} and ${ids.length - MAX_LINES} others are ${what}`);
+}
+
+function logProblem({ code, message, hint, router, active }: MeshProblemState): void {
+  if (active) log.warn('mesh', message, { code, router, hint });
+  else log.info('mesh', `it is over: ${message}`, { code, router });
 }

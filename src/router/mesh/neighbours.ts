@@ -18,8 +18,11 @@ export interface ControlLink {
   /** The other end is a Skiff: it is told at once what this router knows of others. */
   readonly skiff: boolean;
   readonly gate: Gate;
-  /** The router that is heard on it. */
+  /** The router that is heard on it, and which start of that. */
   router: string | null;
+  instance: number | null;
+  /** One of the same id as a neighbour, and another, is heard on it since that moment: it has to wait. */
+  twinSince: number | null;
   heardAt: number;
   /** When the router last said that it hears this one. */
   hearsUsAt: number;
@@ -43,7 +46,8 @@ export class Neighbours {
   add(id: LinkId, cost: number, peer: string | null, skiff: boolean, now: number): ControlLink {
     const never = Number.NEGATIVE_INFINITY;
     const gate = new Gate(now);
-    const link: ControlLink = { id, cost, peer, skiff, gate, router: null, heardAt: never, hearsUsAt: never };
+    const nobody = { router: null, instance: null, twinSince: null, heardAt: never, hearsUsAt: never };
+    const link: ControlLink = { id, cost, peer, skiff, gate, ...nobody };
     this.#links.set(id, link);
     return link;
   }
@@ -55,10 +59,26 @@ export class Neighbours {
     return link?.router && this.#choose(link.router) ? link.router : null;
   }
 
+  /**
+   * The link on which another start of this router is heard, and was before it was on this one: it may be another router
+   * of the same id, or what is left of a connection that was lost.
+   */
+  otherStart(link: ControlLink, { id, instance }: Hello, now: number): ControlLink | null {
+    if (link.router === id && link.instance === instance) return null;
+    for (const other of this.#links.values()) {
+      if (other !== link && other.router === id && other.instance !== instance && now - other.heardAt <= HELLO_AGE) {
+        return other;
+      }
+    }
+    return null;
+  }
+
   /** A word of `hello.id` on a link; `first`: it was not heard there before. */
   hear(link: ControlLink, hello: Hello, self: string, now: number): { first: boolean; changed: boolean } {
     const first = link.router === null;
     link.router = hello.id;
+    link.instance = hello.instance;
+    link.twinSince = null;
     link.heardAt = now;
     if (hello.seen.includes(self)) link.hearsUsAt = now;
     return { first, changed: this.#choose(hello.id) };

@@ -51,9 +51,9 @@ export class Trunk implements Way {
     this.#mesh.linkDown(this);
   }
 
-  /** A routing message has come. */
-  receive(octets: Buffer): void {
-    if (this.#isUp) this.#mesh.receive(this, octets);
+  /** A routing message has come. False: the neighbour sends too many, and it was not read. */
+  receive(octets: Buffer): boolean {
+    return !this.#isUp || this.#mesh.receive(this, octets);
   }
 
   /** Takes in a data connection. */

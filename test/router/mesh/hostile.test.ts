@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type LinkId, MeshEngine, type RemoteRouterFacts } from '../../../src/router/mesh/engine.ts';
-import { MAX_ADDRESSES_EACH, MAX_ROUTERS } from '../../../src/router/mesh/limits.ts';
+import { MAX_ADDRESSES_EACH, MAX_LINES, MAX_PEERS, MAX_ROUTERS } from '../../../src/router/mesh/limits.ts';
 import type { LinkStateUpdate, RoutingMessage } from '../../../src/router/mesh/messages.ts';
 import type { MeshProblem } from '../../../src/router/mesh/problems.ts';
 
@@ -13,6 +13,7 @@ class Stage {
   now = 1_000_000;
   readonly sent: { message: RoutingMessage; links: readonly LinkId[] }[] = [];
   readonly problems: MeshProblem[] = [];
+  readonly twins: LinkId[] = [];
   readonly paths = new Map<string, RemoteRouterFacts>();
   readonly engine = new MeshEngine({
     id: 'us',
@@ -26,6 +27,10 @@ class Stage {
       },
       onMobile: () => {},
       onProblem: (problem) => this.problems.push(problem),
+      onTwin: (link) => {
+        this.twins.push(link);
+        this.engine.linkDown(link);
+      },
     },
   });
 
@@ -67,8 +72,9 @@ class Stage {
     }
   }
 
+  /** Each cause once. */
   codes(): string[] {
-    return this.problems.map(({ code, router }) => `${code} ${router}`);
+    return [...new Set(this.problems.map(({ code, router }) => `${code} ${router}`))];
   }
 
   count(opcode: RoutingMessage['opcode']): number {
@@ -129,6 +135,65 @@ test('two other routers of one id are told of, and do not take turns', () => {
   }
   assert.equal(stage.codes(), ['duplicate-router-id z']);
   assert.equal([...instances], [8]);
+});
+
+test('two others of one id are told of for as long as they are there', () => {
+  const stage = new Stage();
+  stage.flood(1, update('z', 1, { x: 1 }, 7), 'x');
+  stage.flood(1, update('x', 2, { us: 1, z: 1 }));
+  for (let round = 0; round < 20; round++) {
+    if (round === 10) stage.problems.length = 0;
+    stage.flood(1, advertisement('z', 7), 'x');
+    stage.flood(2, advertisement('z', 8), 'y');
+    stage.run(30_000);
+  }
+  assert.ok(stage.problems.length >= 3, `${stage.problems.length} times in five minutes`);
+});
+
+test('a second neighbour of the id of one is refused, while the first is alive', () => {
+  const stage = new Stage();
+  stage.engine.linkUp(3, 1, { peer: 'x', skiff: true });
+  stage.hello(3, 'x', 2);
+  stage.flood(3, update('x', 9, { us: 1, false: 1 }, 2));
+  assert.equal(stage.twins, [], 'the first may be dead');
+  stage.run(2_000);
+  assert.equal(stage.twins, []);
+  stage.hello(3, 'x', 2);
+  assert.equal(stage.twins, [3]);
+  assert.equal(stage.codes(), ['duplicate-router-id x']);
+  stage.run(1_000);
+  assert.is(stage.paths.get('x')?.instance, 1);
+  assert.not(stage.paths.has('false'));
+});
+
+test('a neighbour that was started again is let in as soon as its connection of before is silent', () => {
+  const stage = new Stage();
+  stage.engine.linkUp(3, 1, { peer: 'y', skiff: true });
+  const heard = stage.now;
+  for (; stage.paths.get('y')?.instance !== 2; stage.now += 500) {
+    assert.ok(stage.now - heard < 6_000, 'it is let in');
+    stage.hello(1, 'x');
+    stage.hello(3, 'y', 2);
+    stage.flood(3, update('y', 1, { us: 1 }, 2));
+    stage.engine.tick();
+  }
+  assert.is(stage.paths.get('y')?.nextHop, 3);
+  assert.equal([stage.codes(), stage.twins], [[], []]);
+  stage.hello(2, 'y');
+  stage.now += 500;
+  stage.hello(3, 'y', 2);
+  stage.hello(2, 'y');
+  assert.equal(stage.twins, [2], 'and the one before is not, should it wake');
+});
+
+test('several links of one start of a router are no twins', () => {
+  const stage = new Stage();
+  stage.engine.linkUp(3, 1, { peer: 'x', skiff: true });
+  for (let second = 0; second < 5; second++) {
+    stage.hello(3, 'x');
+    stage.run(1_000);
+  }
+  assert.equal([stage.codes(), stage.twins], [[], []]);
 });
 
 test('only the router itself may say that it was started again', () => {
@@ -205,10 +270,27 @@ test('invented routers are remembered up to a limit, and asked nothing', () => {
   const nextTickAt = stage.engine.nextTickAt;
   stage.flood(1, advertisement('r1', 1, 7), 'x');
   assert.is(stage.engine.nextTickAt, nextTickAt, 'none of them is a reason to look at all of them');
+  stage.engine.linkUp(3, 1, { peer: 'new' });
+  stage.hello(3, 'new');
+  stage.flood(3, update('new', 1, { us: 1 }));
+  stage.run(1_000);
+  assert.ok(stage.paths.has('new'), 'there is room for a neighbour');
   stage.run(130_000);
   stage.flood(1, update('x', 2, { us: 1, z: 1 }));
   stage.run(2_000);
   assert.ok(stage.paths.has('z'), 'there is room again when they were not heard of for long');
+});
+
+test('links between routers are remembered up to a limit', () => {
+  const stage = new Stage();
+  const most = MAX_PEERS - 100;
+  const peers = Object.fromEntries(Array.from({ length: most }, (_, index) => [`r${index}`, 1]));
+  const last = Math.floor(MAX_LINES / most);
+  for (let count = 0; count <= last; count++) stage.flood(1, update(`z${count}`, 1, peers), 'x');
+  assert.equal(stage.codes(), ['too-many-routers null']);
+  assert.match(stage.problems[0]?.message ?? '', new RegExp(`more than ${MAX_LINES} links .* by z${last}$`));
+  stage.flood(1, update('z1', 2, {}), 'x');
+  assert.equal(stage.flood(1, update(`z${last}`, 1, peers), 'x'), [2], 'there is room again');
 });
 
 test('more addresses than a router may have are not taken', () => {
