@@ -281,13 +281,13 @@ export function sectionsOf(delivery: DeliverySeen): Buffer {
 }
 
 /**
- * An open without what differs on purpose: product and version, properties of our own, our larger frames, and numbers
- * that count connections and records.
+ * An open without what differs on purpose: product and version, properties of our own, our larger frames, and what
+ * tells connections and records apart.
  */
 export function meaningOfOpen(open: Open | undefined): unknown {
   if (!open) return null;
   const { containerId, channelMax, idleTimeOut, offeredCapabilities, desiredCapabilities, properties } = open;
-  const counted = new Set<unknown>(['product', 'version', 'qd.conn-id', 'qd.access-id']);
+  const counted = new Set<unknown>(['product', 'version', 'qd.conn-id', 'qd.access-id', 'qd.group-correlator']);
   const told = [...(properties ?? [])].filter(([key]) => !String(key).startsWith('skiff.'));
   const sorted = told.map(([key, value]) => [key, counted.has(key) ? '*' : value]).sort();
   return { containerId, channelMax, idleTimeOut, offeredCapabilities, desiredCapabilities, properties: sorted };
