@@ -418,7 +418,9 @@ export class Site {
 
   /** Everything that metrics tell of. */
   async observe(): Promise<Observation> {
-    return observationOf(this.facts, this.#view(), await this.measure());
+    // What the router has to tell comes with that, so the view is taken after it.
+    const measurement = await this.measure();
+    return observationOf(this.facts, this.#view(), measurement);
   }
 
   /** Hands back the way to end it. */

@@ -108,8 +108,9 @@ export class Parts {
     for (const part of this.#parts.values()) if (part instanceof Access) part.reconsider(changed);
   }
 
-  /** What each part carries; of those that were taken away nothing is told any more. */
+  /** What each part carries, after telling how each is; of those that were taken away nothing is told any more. */
   measure(): Traffic[] {
+    this.#reports.flush();
     return [...this.#parts.values()].map((part) => {
       const { kind, name } = part.config;
       return { kind, name, ...part.traffic };
