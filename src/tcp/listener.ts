@@ -140,7 +140,7 @@ export class Listener {
   #open(): void {
     this.#retry = null;
     const { host, port, name } = this.#config;
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+    const server = net.createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
     this.#server = server;
     server.once('error', (error) => {
       if (this.#server !== server) return;
@@ -198,6 +198,7 @@ export class Listener {
   #shakeHands(raw: Socket, context: SecureContext): void {
     const required = this.#config.tls?.requireClientCert ?? false;
     const options = { context, alpn: ALPN_PROTOCOLS, timeout: HANDSHAKE_TIMEOUT } as const;
+    raw.setNoDelay(true);
     const giveUp = handshake(
       raw,
       { ...options, clientCertificate: required ? 'required' : 'none' },

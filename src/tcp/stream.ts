@@ -26,6 +26,8 @@ const MOST_WAITING = 2 * LARGEST_WINDOW;
 const KEEP_IN_SLABS = 128 * 1024;
 /** Chunks that are written together, once the socket takes some again. */
 const WRITE_TOGETHER = 64;
+/** Octets that leave in one segment on any line. */
+const ONE_SEGMENT = 512;
 
 export abstract class TcpStream implements Sink, Source, BagItem {
   readonly number = nextConnectionNumber();
@@ -55,9 +57,13 @@ export abstract class TcpStream implements Sink, Source, BagItem {
   #waiting: Chunk[] = [];
   /** Octets of both. */
   #unwritten = 0;
+  /** What was read before the answer came, beyond what may go ahead of it. */
+  #held: Chunk[] | null = null;
   #written = 0;
   #unacknowledged = 0;
   #paused = false;
+  /** The kernel sends at once what is written, also while it awaits word of what it sent before. */
+  #undelayed = false;
   #over = false;
 
   constructor(socket: Socket) {
@@ -84,7 +90,8 @@ export abstract class TcpStream implements Sink, Source, BagItem {
     const { socket } = this;
     const slab = new PayloadSlab(READ_LIMIT);
     this.#slab = slab;
-    socket.setNoDelay(true);
+    // TLS writes records of its own.
+    if (socket instanceof TLSSocket) this.#neverDelay();
     readInto(
       socket,
       () => slab.next(),
@@ -120,7 +127,7 @@ export abstract class TcpStream implements Sink, Source, BagItem {
     this.#in = source;
     this.#inSettled = settled;
     if (this.#over) this.#refuseInput();
-    else this.#updateReading();
+    else this.#answered();
   }
 
   /** Ends everything at once, as a reset does: nothing more is wanted or can be had. */
@@ -178,10 +185,11 @@ export abstract class TcpStream implements Sink, Source, BagItem {
     if (!this.#attached || this.#writer.busy) {
       if (this.#unwritten - octets > KEEP_IN_SLABS) chunk.compact();
       this.#waiting.push(chunk);
-    } else if (this.#writer.write(chunk.view())) {
-      this.#onWritten(chunk);
     } else {
-      this.#underWay.push(chunk);
+      // One short write has nothing to wait for, and most connections that come and go are over with that.
+      if (this.#written > 0 || octets > ONE_SEGMENT) this.#neverDelay();
+      if (this.#writer.write(chunk.view())) this.#onWritten(chunk);
+      else this.#underWay.push(chunk);
     }
   }
 
@@ -224,7 +232,14 @@ export abstract class TcpStream implements Sink, Source, BagItem {
     this.#writeWaiting();
   }
 
+  #neverDelay(): void {
+    if (this.#undelayed) return;
+    this.#undelayed = true;
+    this.socket.setNoDelay(true);
+  }
+
   #writeWaiting(): void {
+    if (this.#unwritten > ONE_SEGMENT || this.#written > 0) this.#neverDelay();
     while (this.#waiting.length > 0 && !this.#writer.busy) {
       const chunks = this.#waiting.splice(0, WRITE_TOGETHER);
       if (this.#writer.write(chunks.map((chunk) => chunk.view()))) for (const chunk of chunks) this.#onWritten(chunk);
@@ -243,15 +258,38 @@ export abstract class TcpStream implements Sink, Source, BagItem {
       chunk.release();
       return false;
     }
-    this.#window.send(chunk.length);
-    this.#out.write(chunk);
+    if (this.#ahead) {
+      // TLS gives all that it has decrypted, paused or not.
+      this.#held ??= [];
+      this.#held.push(chunk);
+    } else {
+      this.#window.send(chunk.length);
+      this.#out.write(chunk);
+    }
     this.#updateReading();
     return !this.#paused;
   }
 
   #onInputEnd(): void {
     this.#inputEnded = true;
-    if (this.#out) this.#endOutput();
+    if (this.#out && !this.#ahead) this.#endOutput();
+  }
+
+  /**
+   * Before the answer comes, one read is all that may go ahead, and the end may not: whatever goes ahead is kept by the
+   * last router of ours on its way to one that is not (`router/unanswered.ts`). What the socket has beyond is read once more
+   * and held here: most often there is nothing, and a pause that nothing needs costs more than the read.
+   */
+  get #ahead(): boolean {
+    return this.#in === null && this.#window.sent > 0;
+  }
+
+  #answered(): void {
+    const held = this.#held;
+    this.#held = null;
+    for (const chunk of held ?? []) this.#onOctets(chunk);
+    if (this.#inputEnded && this.#out) this.#endOutput();
+    else this.#updateReading();
   }
 
   #endOutput(): void {
@@ -279,10 +317,7 @@ export abstract class TcpStream implements Sink, Source, BagItem {
   /** The one place that decides whether the socket is read. */
   #updateReading(): void {
     if (!this.#attached || this.#over || this.#inputEnded) return;
-    // Before the answer comes, one read is all that may go ahead, and the end may not: whatever goes ahead is kept by the
-    // last router of ours on its way to one that is not (`router/unanswered.ts`).
-    const ahead = this.#in === null && this.#window.sent > 0;
-    const wanted = this.#out !== null && !this.#out.blocked && !this.#window.full && !ahead;
+    const wanted = this.#out !== null && !this.#out.blocked && !this.#window.full && this.#held === null;
     if (!wanted) this.#pause();
     else if (this.#paused) {
       this.#paused = false;
@@ -311,6 +346,8 @@ export abstract class TcpStream implements Sink, Source, BagItem {
   }
 
   #finish(): void {
+    for (const chunk of this.#held ?? []) chunk.release();
+    this.#held = null;
     this.#slab?.release();
     this.#slab = null;
     this.#window.close();
