@@ -29,10 +29,11 @@ export class Address {
   readonly key: string;
   readonly treatment: Treatment;
   readonly consumers: Consumer[] = [];
-  readonly producers = new Set<Producer>();
   readonly refusals: Refusals = { offer: null, use: null };
   /** Messages under way to other routers, of those that are counted, by the neighbours that have them. */
-  readonly #sent = new Map<Way, number>();
+  #sent: Map<Way, number> | null = null;
+  /** Most addresses are those of one reply: nothing is attached to them, and nothing counted. */
+  #producers: Set<Producer> | null = null;
   /** Messages that have come, but for those from other interior routers, and where all went. */
   readonly carried = { ingress: 0, egress: 0, transit: 0, toRouter: 0 };
   /** Counts choices, so that equals take turns. */
@@ -61,13 +62,28 @@ export class Address {
     return this.consumers.some(({ cost }) => cost === 0);
   }
 
+  get producers(): ReadonlySet<Producer> {
+    return this.#producers ?? NOBODY;
+  }
+
+  attach(producer: Producer): void {
+    this.#producers ??= new Set();
+    this.#producers.add(producer);
+  }
+
+  /** False when it was not attached. */
+  detach(producer: Producer): boolean {
+    return this.#producers?.delete(producer) ?? false;
+  }
+
   /** Messages of this address that the neighbour has, and has said nothing final of. */
   sentBy(way: Way): number {
-    return this.#sent.get(way) ?? 0;
+    return this.#sent?.get(way) ?? 0;
   }
 
   countSent(way: Way, change: 1 | -1): void {
     const count = this.sentBy(way) + change;
+    this.#sent ??= new Map();
     if (count > 0) this.#sent.set(way, count);
     else this.#sent.delete(way);
   }
@@ -91,6 +107,7 @@ export class Address {
   }
 }
 
+const NOBODY: ReadonlySet<never> = new Set();
 const MOBILE = 'M'.charCodeAt(0);
 
 /** What routing keys are where nobody says otherwise, as in the configuration of Skupper's routers. */
@@ -131,14 +148,14 @@ export class AddressTable {
 
   addProducer(key: string, producer: Producer): Address {
     const address = this.#obtain(key);
-    address.producers.add(producer);
+    address.attach(producer);
     this.onChange(address);
     return address;
   }
 
   removeProducer(key: string, producer: Producer): void {
     const address = this.#addresses.get(key);
-    if (!address?.producers.delete(producer)) return;
+    if (!address?.detach(producer)) return;
     this.onChange(address);
     this.#dropIfUnused(address);
   }
@@ -162,7 +179,7 @@ export class AddressTable {
   }
 
   #changed(address: Address): void {
-    for (const producer of [...address.producers]) producer.onConsumersChanged();
+    if (address.producers.size > 0) for (const producer of [...address.producers]) producer.onConsumersChanged();
     this.onChange(address);
   }
 

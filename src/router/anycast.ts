@@ -91,7 +91,8 @@ export function forwardToOne(address: Address, arrival: Arrival, source: Source)
   const consumer = chooseConsumer(address, arrival);
   if (!consumer) return null;
   // Nobody hears what became of a message that is settled.
-  if (arrival.settled || !(mayRetry(arrival) || isRemote(consumer))) return address.give(consumer, arrival, source);
+  const once = arrival.settled || consumer.neverReleases;
+  if (once || !(mayRetry(arrival) || isRemote(consumer))) return address.give(consumer, arrival, source);
   return new Attempts(address, arrival, source).begin(consumer);
 }
 
@@ -114,8 +115,8 @@ class Attempts implements Sink, Source {
   #further = 0;
   #ended = false;
   #sink: Sink | null = null;
-  /** Counts the consumers it was given to: only the last one has something to say. */
-  #attempt = 0;
+  /** The last one: only that has something to say. */
+  #attempt: Attempt | null = null;
   /** The way to another router on which the address counts the message. */
   #way: Way | null = null;
 
@@ -123,7 +124,7 @@ class Attempts implements Sink, Source {
     this.#address = address;
     this.#arrival = arrival;
     this.#source = source;
-    if (mayRetry(arrival)) this.#kept = [Buffer.from(arrival.first.view())];
+    if (mayRetry(arrival)) this.#kept = [lasting(arrival.first)];
   }
 
   begin(consumer: Consumer): Sink {
@@ -173,7 +174,7 @@ class Attempts implements Sink, Source {
     if (!this.#kept) return;
     this.#further += chunk.length;
     if (this.#further > MOST_KEPT) this.#kept = null;
-    else this.#kept.push(Buffer.from(chunk.view()));
+    else this.#kept.push(lasting(chunk));
   }
 
   #giveAgain(consumer: Consumer, kept: Buffer[]): void {
@@ -200,16 +201,14 @@ class Attempts implements Sink, Source {
       this.#way = via;
       this.#address.countSent(via, 1);
     }
-    const attempt = ++this.#attempt;
-    const sink = this.#address.give(consumer, arrival, {
-      onOutcome: (state, settled) => {
-        if (attempt === this.#attempt) this.onOutcome(state, settled);
-      },
-      onWritable: () => {
-        if (attempt === this.#attempt) this.onWritable();
-      },
-    });
-    if (attempt === this.#attempt) this.#sink = sink;
+    const attempt = new Attempt(this);
+    this.#attempt = attempt;
+    const sink = this.#address.give(consumer, arrival, attempt);
+    if (this.isLast(attempt)) this.#sink = sink;
+  }
+
+  isLast(attempt: Attempt): boolean {
+    return attempt === this.#attempt;
   }
 
   #over(): void {
@@ -221,4 +220,27 @@ class Attempts implements Sink, Source {
     if (this.#way) this.#address.countSent(this.#way, -1);
     this.#way = null;
   }
+}
+
+/** What one consumer says of a message that was given to it. */
+class Attempt implements Source {
+  readonly #of: Attempts;
+
+  constructor(of: Attempts) {
+    this.#of = of;
+  }
+
+  onOutcome(state: DeliveryState, settled: boolean): void {
+    if (this.#of.isLast(this)) this.#of.onOutcome(state, settled);
+  }
+
+  onWritable(): void {
+    if (this.#of.isLast(this)) this.#of.onWritable();
+  }
+}
+
+/** The octets of a chunk, for longer than it is there: memory of their own stays as it is. */
+function lasting({ buffer, start, end, slab }: Chunk): Buffer {
+  const own = slab === null && start === 0 && end === buffer.length;
+  return own ? buffer : Buffer.from(buffer.subarray(start, end));
 }

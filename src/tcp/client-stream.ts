@@ -15,6 +15,7 @@ export class ClientStream extends TcpStream implements Consumer {
   readonly via = null;
   readonly cost = 0;
   readonly outstanding = 0;
+  readonly neverReleases = true;
   readonly #router: Router;
   readonly #reply: { address: string; key: string };
   readonly #done: (stream: ClientStream) => void;

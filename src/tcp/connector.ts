@@ -8,7 +8,7 @@ import { type Arrival, type Consumer, DISCARD, type Sink, type Source } from '..
 import type { ConnectorConfig, ConnectorState, PartConfig } from '../router/protocol.ts';
 import type { OwnRecord } from '../router/records/own.ts';
 import type { Router } from '../router/router.ts';
-import { alpnOf, takeBody } from './encapsulation.ts';
+import { alpnOf, isStream, takeBody } from './encapsulation.ts';
 import { HealthCheck } from './health-check.ts';
 import type { Report } from './reports.ts';
 import type { ServerAddress } from './server-address.ts';
@@ -19,6 +19,7 @@ import { Tally } from './tally.ts';
 export class Connector implements Consumer {
   readonly via = null;
   readonly cost = 0;
+  readonly neverReleases = true;
   readonly #router: Router;
   readonly #report: Report<ConnectorState>;
   readonly #streams = new Bag<ServerStream>();
@@ -98,12 +99,17 @@ export class Connector implements Consumer {
     this.#changed();
   }
 
+  /** Another consumer may understand what this one cannot. */
+  mayTake(arrival: Arrival): boolean {
+    return this.#server !== null && arrival.head.replyTo !== null && isStream(arrival);
+  }
+
   deliver(arrival: Arrival, source: Source): Sink {
     const server = this.#server;
     const alpn = server?.tls ? alpnOf(arrival) : null;
     const body = takeBody(arrival);
     if (body === null || arrival.head.replyTo === null || !server) {
-      // Another consumer may understand what this one cannot: given back.
+      // Not asked before (`mayTake`): given back.
       arrival.first.release();
       queueMicrotask(() => source.onOutcome({ outcome: 'released' }, true));
       return DISCARD;

@@ -12,11 +12,19 @@ const ENCAPSULATION_VERSION = 1;
 const ALPN_PROPERTY = 'alpn';
 const PROPERTIES: WritableMap = new Map([['V', int(ENCAPSULATION_VERSION)]]);
 
+/** Where the bare octets of a stream's first message begin; -1 when the message is no stream. */
+function bodyStart({ first, bodyOffset, head }: Arrival): number {
+  return head.contentType === CONTENT_TYPE ? streamStart(first.buffer, first.start + bodyOffset, first.end) : -1;
+}
+
+export function isStream(arrival: Arrival): boolean {
+  return bodyStart(arrival) >= 0;
+}
+
 /** The chunk of a stream's first message, moved on to its bare octets; null when the message is no stream. */
 export function takeBody(arrival: Arrival): Chunk | null {
-  const { first, bodyOffset, head } = arrival;
-  if (head.contentType !== CONTENT_TYPE) return null;
-  const start = streamStart(first.buffer, first.start + bodyOffset, first.end);
+  const { first } = arrival;
+  const start = bodyStart(arrival);
   if (start < 0) return null;
   first.start = start;
   first.headroom = 0;
