@@ -20,11 +20,11 @@ export class Unanswered {
    * What is to stand in front of a TCP stream's sink; null for its answer, and for all other messages: theirs comes when
    * they are whole. Only TCP streams keep a window end to end.
    */
-  add({ head }: Arrival, sink: Sink, onWritable: () => void): UnansweredStream | null {
+  add({ head, via }: Arrival, sink: Sink, onWritable: () => void): UnansweredStream | null {
     const { annotations, replyTo } = head;
     if (replyTo === null || !annotations || (annotations.flags & AnnotationFlag.q2Disabled) === 0) return null;
-    // The answer to who is here, or at an edge of ours, comes by here.
-    const longest = annotations.trace.length === 0 ? null : LONGEST_ELSEWHERE;
+    // The answer to what has begun here comes by here. An edge may have another uplink, as the network has other paths.
+    const longest = via === null ? null : LONGEST_ELSEWHERE;
     const stream = new UnansweredStream(replyTo, sink, onWritable, longest);
     this.#streams.set(replyTo, stream);
     return stream;
