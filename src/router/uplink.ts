@@ -146,11 +146,21 @@ export class Uplink extends Peer {
     this.#proxies.clear();
     this.#feed?.close();
     this.#feed = null;
-    this.#control?.end();
-    this.#control = null;
+    this.#endControl();
     this.#drain(this.#data as Session, this.#anonymous as LinkConsumer);
     this.#data = null;
     this.#anonymous = null;
+  }
+
+  /**
+   * Each link is detached before its session ends: skupper-router (3.5.1) keeps address tracking that went with its session,
+   * and what it has to say on the next of the same connection it says on that one.
+   */
+  #endControl(): void {
+    const control = this.#control;
+    this.#control = null;
+    for (const link of [...(control?.links ?? [])]) link.detach();
+    control?.end();
   }
 
   /**

@@ -1,13 +1,16 @@
 /** What a router that is not ours cannot bear, and so is not made to: all of it was seen of skupper-router 3.5.1. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Connection } from '../../src/amqp/connection.ts';
 import { AnnotationFlag, readHead, streamStart } from '../../src/amqp/message.ts';
+import { SaslServer } from '../../src/amqp/sasl.ts';
 import type { AccessState, PartConfig, PartState } from '../../src/router/protocol.ts';
 import { Parts } from '../../src/tcp/parts.ts';
-import { chunkOf } from '../amqp/loopback.ts';
+import { chunkOf, connectionOptions, listen, Recorder } from '../amqp/loopback.ts';
 import { makeCa } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { closeHostileEdges, DOWNLINK, HostileEdge } from '../support/hostile-edge.ts';
+import { TestRouter } from '../support/router.ts';
 import { closeSockets, connect } from '../support/tcp.ts';
 
 const test = suite('a router that is not ours');
@@ -160,6 +163,41 @@ test('a client that speaks first is heard when its server has answered', async (
   foreign.stream({ to: replyAt(foreign) }, '');
   await eventually('its end has come', () => foreign.streams.received[0]?.delivery.complete);
   assert.is(bodyAt(foreign)?.toString(), 'hello');
+});
+
+/** A hub that grants every link; `gone` says what became of each that an edge attached: its own end, or its session's. */
+async function grantingHub() {
+  const gone = new Map<string, 'detached' | 'session ended'>();
+  const listening = await listen(null, ({ socket }) => {
+    const recorder = new Recorder();
+    const sasl = new SaslServer('ANONYMOUS', { optional: false, refusal: null });
+    recorder.connection = new Connection(socket, connectionOptions({ containerId: 'hub', sasl }), recorder);
+    recorder.attach = (session, attach) => {
+      const { source, target } = attach;
+      const address = source?.address ?? target?.address ?? '';
+      const onDetached = () => gone.set(address, session.closed ? 'session ended' : 'detached');
+      if (attach.role) session.acceptSender(attach, { source, target }, { onDetached });
+      else
+        session.acceptReceiver(attach, { source, target }, { onDetached, onTransfer: (_, chunk) => chunk?.release() });
+    };
+  });
+  return { ...listening, gone };
+}
+
+test('an uplink that steps back detaches its links to parts of the hub before their session ends', async () => {
+  await using before = await grantingHub();
+  await using after = await grantingHub();
+  const edge = new TestRouter('edge', 'edge');
+  running.push(edge.parts);
+  const put = async (name: string, port: number, cost: number): Promise<void> => {
+    await edge.put({ kind: 'link', name, role: 'edge', endpoints: [{ host, port }], cost, tls: null });
+    await eventually('the link is up', () => edge.state('link', name)?.status === 'up');
+  };
+  await put('before', before.port, 2);
+  await put('after', after.port, 1);
+  await eventually('it has stepped back', () => edge.state('link', 'before')?.status === 'standby');
+  await eventually('address tracking has ended', () => before.gone.get('_$qd.edge_addr_tracking') === 'detached');
+  assert.is(before.gone.get('_$qd.mesh_discovery'), 'detached');
 });
 
 test.run();
