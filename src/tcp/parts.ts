@@ -31,7 +31,7 @@ import { Listener } from './listener.ts';
 import { Reports } from './reports.ts';
 
 /** Milliseconds from one look at streams that have come to stay to the next. */
-const KEEP_ALIVE_EVERY = 60_000;
+const KEEP_ALIVE_EVERY = 15_000;
 
 type Part = Access | Link | Listener | Connector;
 
