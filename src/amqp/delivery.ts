@@ -29,6 +29,8 @@ export class OutgoingDelivery implements BagItem {
   /** The delivery-id, -1 until its first transfer has gone. */
   id = -1;
   settled: boolean;
+  /** Transfers that have gone. */
+  transfers = 0;
   /** Its last transfer has gone, or it was given up. */
   finished = false;
   /** Its outcome is counted; the link keeps this. */

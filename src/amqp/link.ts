@@ -166,6 +166,7 @@ export class Sender extends Link {
 
   transfer(delivery: OutgoingDelivery, chunk: Chunk | null, more: boolean, aborted: boolean): void {
     const first = this.#current !== delivery;
+    delivery.transfers++;
     if (first) {
       if (delivery.inLine) {
         this.#line.shift();

@@ -45,6 +45,11 @@ export interface MessageHead {
   bodyStart: number;
 }
 
+/** Whether it is a TCP connection: nothing else keeps a window end to end. */
+export function keepsWindow({ annotations }: MessageHead): boolean {
+  return annotations !== null && (annotations.flags & AnnotationFlag.q2Disabled) !== 0;
+}
+
 export const USUAL_PRIORITY = 4;
 /** Beyond ten of them, all are the same (AMQP 1.0, 3.2.1 lets a container do so). */
 const MOST_PRIORITY = 9;

@@ -2,7 +2,7 @@
 import type { IncomingDelivery } from '../amqp/delivery.ts';
 import { AmqpError, Condition } from '../amqp/error.ts';
 import type { Receiver, ReceiverHandler } from '../amqp/link.ts';
-import { AnnotationFlag, type MessageHead, readHead } from '../amqp/message.ts';
+import { AnnotationFlag, keepsWindow, type MessageHead, readHead } from '../amqp/message.ts';
 import { type DeliveryState, isTerminal, RELEASED } from '../amqp/performatives.ts';
 import { Chunk } from '../net/chunk.ts';
 import type { Address, Producer } from './addresses.ts';
@@ -211,7 +211,7 @@ class Inbound implements Source, UnderWay {
       this.#refuse({ outcome: 'rejected', error });
       return;
     }
-    this.#ownWindow = ((head.annotations?.flags ?? 0) & AnnotationFlag.q2Disabled) !== 0;
+    this.#ownWindow = keepsWindow(head);
     const bodyOffset = head.bodyStart - head.bareStart;
     whole.headroom += head.bareStart - whole.start;
     whole.start = head.bareStart;

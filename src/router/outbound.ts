@@ -2,7 +2,7 @@
 import type { OutgoingDelivery, OutgoingDeliveryHandler } from '../amqp/delivery.ts';
 import type { AmqpError } from '../amqp/error.ts';
 import type { Sender } from '../amqp/link.ts';
-import { type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
+import { keepsWindow, type RouterAnnotations, writeAnnotations } from '../amqp/message.ts';
 import { type DeliveryState, isTerminal, MODIFIED_FAILED, RELEASED } from '../amqp/performatives.ts';
 import { SkiffError } from '../errors.ts';
 import { Chunk } from '../net/chunk.ts';
@@ -61,7 +61,7 @@ export function sendTo(peer: Peer, shared: Sender | null, arrival: Arrival, sour
     peer.guard?.forget(sink);
     if (waiting) unanswered.remove(waiting);
     onDone();
-    streams?.giveBack(sender);
+    streams?.giveBack(sender, sink.isThrough || !keepsWindow(arrival.head));
   });
   peer.guard?.trackOutgoing(sink, arrival.address);
   if (streams && peer.isForeign) waiting = unanswered.add(arrival, sink, () => source.onWritable());
@@ -90,6 +90,9 @@ const MOST_OCTETS_IN_LINE = 16 * 1024 * 1024;
 /** Octets of one delivery that never wait here: a window of some MiB, end to end or of a session, stops a source before. */
 const MOST_WAITING = 64 * 1024 * 1024;
 
+/** Transfers of a delivery that a router takes whatever becomes of them. */
+const FEW_TRANSFERS = 6;
+
 /** One delivery on its way out. */
 class OutboundSink implements Sink, OutgoingDeliveryHandler, UnderWay {
   readonly #source: Source;
@@ -98,6 +101,8 @@ class OutboundSink implements Sink, OutgoingDeliveryHandler, UnderWay {
   /** A message that is whole waits for `end`, to leave in one transfer. */
   #whole: Chunk | null = null;
   #over = false;
+  /** What the receiver has said last it has said of all of it. */
+  #answered = false;
 
   constructor(sender: Sender, arrival: Arrival, message: Chunk, source: Source, done: () => void) {
     this.#source = source;
@@ -109,6 +114,11 @@ class OutboundSink implements Sink, OutgoingDeliveryHandler, UnderWay {
 
   get blocked(): boolean {
     return this.#delivery.blocked;
+  }
+
+  /** Whether nothing of it can be left on its way to the receiver. */
+  get isThrough(): boolean {
+    return this.#answered || this.#delivery.transfers <= FEW_TRANSFERS;
   }
 
   write(chunk: Chunk): void {
@@ -138,6 +148,7 @@ class OutboundSink implements Sink, OutgoingDeliveryHandler, UnderWay {
     // A receiver that settles second has said all it will: we settle, and so does the source.
     const final = settled || (isTerminal(state) && this.#delivery.finished);
     if (final && !settled) this.#delivery.settle();
+    this.#answered = final && this.#delivery.finished;
     if (state || final) this.#source.onOutcome(state ?? MODIFIED_FAILED, final);
     this.#checkDone();
   }

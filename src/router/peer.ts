@@ -102,13 +102,13 @@ export abstract class Peer implements ConnectionHandler {
 
   onOpen(open: Open): void {
     this.#id = open.containerId;
+    this.isForeign = this.isRouter && open.properties?.get('product') !== 'skiff';
     if (
       this.isRouter &&
       (open.offeredCapabilities?.includes(STREAMING_LINKS) || open.desiredCapabilities?.includes(STREAMING_LINKS))
     ) {
-      this.streams = new StreamingLinks(this.connection, this.streamCapabilities);
+      this.streams = new StreamingLinks(this.connection, this.streamCapabilities, this.isForeign);
     }
-    this.isForeign = this.isRouter && open.properties?.get('product') !== 'skiff';
     if (this.isForeign) this.connection.sessionWindow = SHARED_SESSION_WINDOW;
     this.onOpened(open);
   }

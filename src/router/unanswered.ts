@@ -3,7 +3,7 @@
  * listeners do. Its connector (3.5.1) loses octets that come while the connection to its server comes to stand: one
  * thread writes what the message holds, and takes it for all of it, while another still appends what it receives.
  */
-import { AnnotationFlag } from '../amqp/message.ts';
+import { keepsWindow } from '../amqp/message.ts';
 import type { Chunk } from '../net/chunk.ts';
 import type { Arrival, Sink } from './forwarding.ts';
 
@@ -18,11 +18,11 @@ export class Unanswered {
 
   /**
    * What is to stand in front of a TCP stream's sink; null for its answer, and for all other messages: theirs comes when
-   * they are whole. Only TCP streams keep a window end to end.
+   * they are whole.
    */
   add({ head, via }: Arrival, sink: Sink, onWritable: () => void): UnansweredStream | null {
-    const { annotations, replyTo } = head;
-    if (replyTo === null || !annotations || (annotations.flags & AnnotationFlag.q2Disabled) === 0) return null;
+    const { replyTo } = head;
+    if (replyTo === null || !keepsWindow(head)) return null;
     // The answer to what has begun here comes by here. An edge may have another uplink, as the network has other paths.
     const longest = via === null ? null : LONGEST_ELSEWHERE;
     const stream = new UnansweredStream(replyTo, sink, onWritable, longest);

@@ -165,6 +165,29 @@ test('a client that speaks first is heard when its server has answered', async (
   assert.is(bodyAt(foreign)?.toString(), 'hello');
 });
 
+/** Streams to `to`, one after the other, each of so many pieces and settled by its sender; counts the links they come by. */
+async function linksOf(to: string, client: HostileEdge, consumer: HostileEdge, pieces: number[]): Promise<number> {
+  const by = await client.sender(to);
+  for (const [index, count] of pieces.entries()) {
+    const { delivery } = client.stream({ to, by }, '');
+    for (let piece = 1; piece < count; piece++) delivery.write(chunkOf('octets'));
+    delivery.end(true);
+    await eventually('the stream has come', () => consumer.streams.received[index]?.delivery.complete);
+    await passed(client);
+  }
+  return new Set(consumer.streams.received.map(({ delivery }) => delivery.receiver)).size;
+}
+
+test('a link by which much has come is not used for the next stream before it is known to be taken', async () => {
+  const { edge } = await newHub();
+  const [foreign, ours] = [await edge('foreign'), await edge('ours', 'skiff')];
+  await foreign.receiver('there');
+  await ours.receiver('here');
+  const client = await edge('client', 'skiff');
+  assert.is(await linksOf('there', client, foreign, [10, 1, 1, 10, 1]), 3);
+  assert.is(await linksOf('here', client, ours, [10, 1, 1, 10, 1]), 1);
+});
+
 /** A hub that grants every link; `gone` says what became of each that an edge attached: its own end, or its session's. */
 async function grantingHub() {
   const gone = new Map<string, 'detached' | 'session ended'>();
