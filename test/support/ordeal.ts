@@ -36,13 +36,15 @@ async function untilLinked({ hubs }: Topology, { links }: Plan): Promise<void> {
 /** Builds a network, harms its lines for so many milliseconds, and looks what has become of the traffic. */
 export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
   const topology = await Topology.open(plan, (host) => echo({ host }));
+  let streams: CheckedStreams | undefined;
+  let messages: CheckedMessages | undefined;
   try {
     await untilWhole(topology);
     await untilLinked(topology, plan);
     const released = await holdings(topology.hubs);
-    const streams = new CheckedStreams(topology);
+    streams = new CheckedStreams(topology);
     const [first, ...others] = topology.hubs;
-    const messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
+    messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
     const harms = await harmAtRandom(topology.lines, milliseconds);
     await untilWhole(topology);
     const [streamCounts, messageCounts] = await Promise.all([streams.end(), messages.end()]);
@@ -57,7 +59,10 @@ export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
     assert.ok(streamCounts.whole > 0 && messageCounts.accepted > 0);
     await released();
   } finally {
+    // Nothing looks for machines that are gone.
+    const ended = Promise.all([streams?.end(), messages?.end()]);
     await closeSockets();
+    await ended;
     await topology.close();
   }
 }
