@@ -15,6 +15,12 @@ export interface StreamCounts {
   stuck: number;
 }
 
+/** A stream that went wrong, and when it began (`performance.now()`). */
+export interface Complaint {
+  what: string;
+  began: number;
+}
+
 /** Silence after which a stream is stuck: longer than any idle timeout, and the patience of a listener. */
 const STUCK_AFTER = 90_000;
 const BLOCK = randomBytes(4 * 1024 * 1024);
@@ -24,7 +30,7 @@ const LARGEST = 2 * 1024 * 1024;
 export class CheckedStreams {
   readonly counts: StreamCounts = { whole: 0, refused: 0, cut: 0, corrupt: 0, stuck: 0 };
   /** What was wrong with those that must not be. */
-  readonly complaints: string[] = [];
+  readonly complaints: Complaint[] = [];
   readonly #topology: Topology;
   readonly #workers: Promise<void>[];
   #running = true;
@@ -47,9 +53,11 @@ export class CheckedStreams {
       const from = Math.floor(Math.random() * edges.length);
       const to = (from + 1 + Math.floor(Math.random() * (edges.length - 1))) % edges.length;
       const { name, ports, machine } = edges[from] as (typeof edges)[number];
+      const began = performance.now();
       const outcome = await this.#stream(ports[to] as number, machine.address);
       this.counts[outcome]++;
-      if (outcome === 'corrupt' || outcome === 'stuck') this.complaints.push(`${outcome}: ${name} to edge${to}`);
+      if (outcome === 'corrupt' || outcome === 'stuck')
+        this.complaints.push({ what: `${outcome}: ${name} to edge${to}`, began });
       await sleep(outcome === 'refused' ? 100 : Math.random() * 20);
     }
   }
