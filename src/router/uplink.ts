@@ -317,7 +317,7 @@ export class Uplink extends Peer {
       },
       {
         onTransfer: (delivery, chunk) => link.onTransfer(delivery, chunk),
-        onDetached: (error) => this.#refused('the downlink', error),
+        onDetached: (error) => this.#refused(session, 'the downlink', error),
       },
     );
     link.bind(receiver);
@@ -328,7 +328,7 @@ export class Uplink extends Peer {
       { name: linkName(), source: terminus(ADDRESS_TRACKING, LINK_DETACH), target: terminus(null, LINK_DETACH) },
       {
         onTransfer: (delivery, chunk) => this.#onTracking(delivery, chunk),
-        onDetached: (error) => this.#refused('address tracking', error),
+        onDetached: (error) => this.#refused(session, 'address tracking', error),
       },
     );
     receiver.setCapacity(TRACKING_CREDIT);
@@ -362,8 +362,9 @@ export class Uplink extends Peer {
     delivery.end(false, new Chunk(message, 0, message.length));
   }
 
-  #refused(what: string, error: { condition: string; description: string | null } | null): void {
-    if (!this.#active || this.connection.closed) return;
+  /** Not when the session is one of a time before, which ends when nothing is under way any more. */
+  #refused(session: Session, what: string, error: ErrorValue | null): void {
+    if ((session !== this.#control && session !== this.#data) || this.connection.closed) return;
     this.connection.close(
       new AmqpError(
         Condition.notAllowed,

@@ -22,7 +22,7 @@ const EMPTY_FRAMES = 80;
  * a hub that has just started knows nothing of the network yet.
  */
 const CALM = 10_000;
-/** After the first link has come to stand, the cheapest is chosen at once as it comes. */
+/** After the first link has come to stand, the cheapest is chosen at once as it comes, as long as none was lost. */
 const BEGINNING = 2_000;
 
 /** What was seen of the active uplink when it was last looked at. */
@@ -43,6 +43,7 @@ export class Uplinks {
   /** When each was first seen. */
   readonly #since = new WeakMap<Uplink, number>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** When the first link came to stand; long ago once the one in use was lost. */
   #began: number | null = null;
   #chosen: Uplink | null = null;
   #look: Look | null = null;
@@ -55,6 +56,7 @@ export class Uplinks {
   /** To be called whenever a link has come to stand, is gone or about to go, or costs something else. */
   elect(): void {
     const links = this.#connected();
+    if (this.#chosen?.leaving || this.#chosen?.connection.closed) this.#began = Number.NEGATIVE_INFINITY;
     for (const uplink of [...this.#silent.keys()]) if (uplink.connection.closed) this.#silent.delete(uplink);
     const answering = links.filter(({ uplink }) => uplink && !uplink.leaving && !this.#silent.has(uplink));
     const best = cheapest(this.#proven(answering)) ?? cheapest(links);
