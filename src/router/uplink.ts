@@ -28,6 +28,9 @@ const TRACKING_CREDIT = 32;
 /** How often what the hub refused is asked for again, in milliseconds, with jitter; a hub of ours says when it is time. */
 const ASK_AGAIN_EVERY = 60_000;
 
+/** Milliseconds that a hub which is not ours has to take the word of which mesh this edge is in: an old one knows none. */
+const INTRODUCED_WITHIN = 2_000;
+
 /** How often it is looked whether anything is still under way, in milliseconds. */
 const DRAIN_EVERY = 500;
 
@@ -65,6 +68,9 @@ export class Uplink extends Peer {
   #data: Session | null = null;
   #anonymous: LinkConsumer | null = null;
   #active = false;
+  /** The hub may be told what this edge sends to. */
+  #introduced = false;
+  #introducing: NodeJS.Timeout | null = null;
   #leaving = false;
   #hasFeed = false;
   /** The container-id of the hub's router. */
@@ -112,7 +118,7 @@ export class Uplink extends Peer {
     const data = this.#openSession();
     this.#control = control;
     this.#data = data;
-    this.#openDiscovery(control);
+    this.#introduce(control);
     const anonymous = data.openSender(
       { name: linkName(), source: terminus(null, LINK_DETACH), target: terminus(null, LINK_DETACH) },
       { onDetached: () => {} },
@@ -135,6 +141,9 @@ export class Uplink extends Peer {
     if (this.router.uplink === this.#anonymous) this.router.uplink = null;
     if (this.#asking) clearTimeout(this.#asking);
     this.#asking = null;
+    if (this.#introducing) clearTimeout(this.#introducing);
+    this.#introducing = null;
+    this.#introduced = false;
     const { addresses } = this.router;
     for (const [key, proxy] of this.#proxies) {
       if (proxy.consumer) addresses.removeConsumer(key, proxy.consumer);
@@ -196,7 +205,7 @@ export class Uplink extends Peer {
     refused.offer &&= consumed;
     refused.use &&= produced;
     const receives = consumed && !refused.offer;
-    const sends = produced && !refused.use;
+    const sends = produced && !refused.use && this.#introduced;
     if (receives !== (proxy.receiver !== null)) this.#proxyReceiver(address, proxy, receives);
     if (sends !== (proxy.sender !== null)) this.#proxySender(address, proxy, sends);
     if (!consumed && !produced) this.#proxies.delete(address.key);
@@ -345,21 +354,38 @@ export class Uplink extends Peer {
     session.openReceiver(options, this.#feed).setCapacity(TRACKING_CREDIT);
   }
 
-  /** Says which mesh this edge is in, once; the hub has no use for it unless edges link to each other. */
-  #openDiscovery(session: Session): void {
+  /**
+   * Says which mesh this edge is in; the hub has no use for it unless edges link to each other. But skupper-router (3.5.1) may
+   * take an edge whose mesh it does not know yet for part of the one where an address is served, and then never says that
+   * it is reachable: it hears of the addresses that this edge sends to only when it knows.
+   */
+  #introduce(session: Session): void {
+    const known = (): void => {
+      if (session === this.#control) this.#onIntroduced();
+    };
+    this.#introduced = !this.isForeign;
+    if (this.isForeign) this.#introducing = setTimeout(known, INTRODUCED_WITHIN);
     const options = {
       name: linkName(),
       source: terminus(null, LINK_DETACH),
       target: terminus(MESH_DISCOVERY, LINK_DETACH),
     };
-    const sender = session.openSender(options, { onDetached: () => {} });
+    const sender = session.openSender(options, { onDetached: known });
     const mesh = this.router.meshId ?? '';
     const annotations = writeAnnotations({ flags: 0, toOverride: null, ingress: null, trace: [], mesh });
     const properties = encode(described(0x74, new Map([[symbol('meshid'), mesh]])));
     const message = Buffer.concat([annotations, properties]);
     const ignore = (): void => {};
-    const delivery = sender.send(false, { onState: ignore, onLost: ignore, onWritable: ignore, onFinished: ignore });
+    const delivery = sender.send(false, { onState: known, onLost: ignore, onWritable: ignore, onFinished: ignore });
     delivery.end(false, new Chunk(message, 0, message.length));
+  }
+
+  #onIntroduced(): void {
+    if (this.#introducing) clearTimeout(this.#introducing);
+    this.#introducing = null;
+    if (this.#introduced) return;
+    this.#introduced = true;
+    for (const address of [...this.router.addresses.all()]) this.onAddressChange(address);
   }
 
   /** Not when the session is one of a time before, which ends when nothing is under way any more. */

@@ -108,7 +108,8 @@ class Player {
   constructor(frames: Passed[], ours: Side, plain: boolean) {
     // The end of the recording is the end of a process, which is another story.
     const close = frames.findIndex(({ frame }) => frame.type === 'close');
-    this.#frames = close < 0 ? frames : frames.slice(0, close);
+    const said = close < 0 ? frames : frames.slice(0, close);
+    this.#frames = ours === 'connector' ? discoveredFirst(said) : said;
     this.#ours = ours;
     this.#theirs = otherSide(ours);
     this.#plain = plain;
@@ -519,6 +520,28 @@ class Player {
 }
 
 /** A link for one address that parts of a site produce or consume. */
+/**
+ * The recorded edges tell what they send to before their hub knows which mesh they are in, ours when it does: the order of
+ * frames in which that is said first.
+ */
+function discoveredFirst(frames: Passed[]): Passed[] {
+  const whole = new Dialogue();
+  const events = frames.map(({ side, frame }) => whole.take(side, frame));
+  const start = events.findIndex(
+    ({ link, frame }) => frame.type === 'attach' && link?.sender === 'connector' && isAddress(link),
+  );
+  const isDiscovery = ({ link, deliveries }: Event) => (link ?? deliveries?.[0]?.link)?.address === MESH_DISCOVERY;
+  const known = events.findIndex((event) => event.frame.type === 'disposition' && isDiscovery(event));
+  if (start < 0 || known < start) return frames;
+  const isEarly = (index: number): boolean => {
+    const event = events[index] as Event;
+    return index <= known && (event.frame.type === 'begin' || isDiscovery(event));
+  };
+  const rest = frames.map((each, index) => ({ each, index })).slice(start);
+  const [early, late] = [rest.filter(({ index }) => isEarly(index)), rest.filter(({ index }) => !isEarly(index))];
+  return [...frames.slice(0, start), ...[...early, ...late].map(({ each }) => each)];
+}
+
 function isAddress({ address, key }: LinkSeen): boolean {
   return address !== null && !address.startsWith('_') && !isVanflow(key) && !/ (store1|hub) \d+$/.test(key);
 }

@@ -2,8 +2,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Connection } from '../../src/amqp/connection.ts';
+import type { IncomingDelivery } from '../../src/amqp/delivery.ts';
 import { AnnotationFlag, readHead, streamStart } from '../../src/amqp/message.ts';
 import { SaslServer } from '../../src/amqp/sasl.ts';
+import type { Chunk } from '../../src/net/chunk.ts';
 import type { AccessState, PartConfig, PartState } from '../../src/router/protocol.ts';
 import { Parts } from '../../src/tcp/parts.ts';
 import { chunkOf, connectionOptions, listen, Recorder } from '../amqp/loopback.ts';
@@ -188,8 +190,12 @@ test('a link by which much has come is not used for the next stream before it is
   assert.is(await linksOf('here', client, ours, [10, 1, 1, 10, 1]), 1);
 });
 
-/** A hub that grants every link; `gone` says what became of each that an edge attached: its own end, or its session's. */
+/**
+ * A hub that grants every link; `order` has the addresses that an edge attaches senders to, and whose messages have come,
+ * `gone` says what became of each link: its own end, or its session's.
+ */
 async function grantingHub() {
+  const order: string[] = [];
   const gone = new Map<string, 'detached' | 'session ended'>();
   const listening = await listen(null, ({ socket }) => {
     const recorder = new Recorder();
@@ -199,12 +205,20 @@ async function grantingHub() {
       const { source, target } = attach;
       const address = source?.address ?? target?.address ?? '';
       const onDetached = () => gone.set(address, session.closed ? 'session ended' : 'detached');
-      if (attach.role) session.acceptSender(attach, { source, target }, { onDetached });
-      else
-        session.acceptReceiver(attach, { source, target }, { onDetached, onTransfer: (_, chunk) => chunk?.release() });
+      if (attach.role) {
+        session.acceptSender(attach, { source, target }, { onDetached });
+        return;
+      }
+      order.push(`attach ${address}`);
+      const onTransfer = (delivery: IncomingDelivery, chunk: Chunk | null) => {
+        chunk?.release();
+        order.push(`message to ${address}`);
+        delivery.update({ outcome: 'accepted' }, true);
+      };
+      session.acceptReceiver(attach, { source, target }, { onDetached, onTransfer }).setCapacity(3);
     };
   });
-  return { ...listening, gone };
+  return { ...listening, order, gone };
 }
 
 test('an uplink that steps back detaches its links to parts of the hub before their session ends', async () => {
@@ -221,6 +235,17 @@ test('an uplink that steps back detaches its links to parts of the hub before th
   await eventually('it has stepped back', () => edge.state('link', 'before')?.status === 'standby');
   await eventually('address tracking has ended', () => before.gone.get('_$qd.edge_addr_tracking') === 'detached');
   assert.is(before.gone.get('_$qd.mesh_discovery'), 'detached');
+});
+
+test('a hub is told what its edge sends to when it knows which mesh that is in', async () => {
+  await using hub = await grantingHub();
+  const edge = new TestRouter('edge', 'edge');
+  running.push(edge.parts);
+  await edge.listener('echo', 0);
+  await edge.put({ kind: 'link', name: 'up', role: 'edge', endpoints: [{ host, port: hub.port }], cost: 1, tls: null });
+  await eventually('the hub is told', () => hub.order.includes('attach echo'));
+  assert.ok(hub.order.indexOf('message to _$qd.mesh_discovery') < hub.order.indexOf('attach echo'));
+  assert.ok(hub.order.includes('message to _$qd.mesh_discovery'));
 });
 
 test.run();
