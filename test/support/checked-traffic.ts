@@ -15,10 +15,11 @@ export interface StreamCounts {
   stuck: number;
 }
 
-/** A stream that went wrong, and when it began (`performance.now()`). */
+/** A stream that went wrong. */
 export interface Complaint {
   what: string;
-  began: number;
+  /** The edge where it entered the network has lost a line to its hubs meanwhile. */
+  uplinkLost: boolean;
 }
 
 /** Silence after which a stream is stuck: longer than any idle timeout, and the patience of a listener. */
@@ -53,13 +54,22 @@ export class CheckedStreams {
       const from = Math.floor(Math.random() * edges.length);
       const to = (from + 1 + Math.floor(Math.random() * (edges.length - 1))) % edges.length;
       const { name, ports, machine } = edges[from] as (typeof edges)[number];
-      const began = performance.now();
+      const dialled = this.#dialledBy(name);
       const outcome = await this.#stream(ports[to] as number, machine.address);
       this.counts[outcome]++;
       if (outcome === 'corrupt' || outcome === 'stuck')
-        this.complaints.push({ what: `${outcome}: ${name} to edge${to}`, began });
+        this.complaints.push({
+          what: `${outcome}: ${name} to edge${to}`,
+          uplinkLost: this.#dialledBy(name) > dialled,
+        });
       await sleep(outcome === 'refused' ? 100 : Math.random() * 20);
     }
+  }
+
+  /** How often an edge has dialled its hubs. */
+  #dialledBy(edge: string): number {
+    const lines = this.#topology.uplinks.filter(({ name }) => name.startsWith(`${edge}-`));
+    return lines.reduce((sum, { relay }) => sum + relay.count, 0);
   }
 
   async #stream(port: number, host: string): Promise<keyof StreamCounts> {
