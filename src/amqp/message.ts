@@ -2,7 +2,7 @@
  * The head of a message: its sections up to the body (AMQP 1.0, 3.2), with skupper-router's annotations in front
  * (`router annotations`, descriptor "SKPR--RA"). Only the head is read; bodies are relayed as they are.
  */
-import { described, Reader, symbol, uint, type Value, type ValueMap, type Writable, Writer } from './codec.ts';
+import { described, Encoded, Reader, symbol, uint, type Value, type ValueMap, type Writable, Writer } from './codec.ts';
 import { AmqpError, Condition } from './error.ts';
 
 /** "SKPR--RA" as an unsigned long. */
@@ -179,6 +179,48 @@ function valueEnd(buffer: Buffer, offset: number, end: number): number {
   else throw new AmqpError(Condition.decodeError, 'a message section is neither list nor map');
   return next > end ? -1 : next;
 }
+
+/** Places in the list of properties. */
+const MESSAGE_ID = 0;
+const CORRELATION_ID = 5;
+/** The types that ids may have (AMQP 1.0, 3.2.11 to 3.2.14): ulong, uuid, binary, string. */
+const ID_TYPES = new Set([0x44, 0x53, 0x80, 0x98, 0xa0, 0xb0, 0xa1, 0xb1]);
+
+/** What the answer to a message has for its correlation-id: that of the message, or else its message-id, as it is there. */
+export function answerId(message: Buffer): Encoded | null {
+  let offset = 0;
+  while (offset < message.length) {
+    const { code, valueStart } = sectionAt(message, offset, message.length);
+    if (code >= Section.data) break;
+    const end = valueEnd(message, valueStart, message.length);
+    if (end === -1) break;
+    if (code !== Section.properties) {
+      offset = end;
+      continue;
+    }
+    const ids = elementsOf(new Reader(message, valueStart, end), CORRELATION_ID + 1);
+    return [ids[CORRELATION_ID], ids[MESSAGE_ID]].find((id) => id && ID_TYPES.has(id.octets[0] as number)) ?? null;
+  }
+  return null;
+}
+
+/** The first elements of a list, as they are written. */
+function elementsOf(reader: Reader, most: number): Encoded[] {
+  const code = reader.octet();
+  if (code !== 0xc0 && code !== 0xd0) return [];
+  // Its size is known: the list ends where the reader does.
+  const number = (): number => (code === 0xc0 ? reader.octet() : wideNumber(reader));
+  number();
+  const count = number();
+  return Array.from({ length: Math.min(count, most) }, () => {
+    const start = reader.offset;
+    reader.skip();
+    return new Encoded(reader.buffer.subarray(start, reader.offset));
+  });
+}
+
+const wideNumber = (reader: Reader): number =>
+  [24, 16, 8, 0].reduce((sum, shift) => sum + reader.octet() * 2 ** shift, 0);
 
 function readAnnotations(value: Value): RouterAnnotations {
   if (!Array.isArray(value)) throw new AmqpError(Condition.decodeError, 'the router annotations are not a list');

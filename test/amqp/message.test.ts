@@ -2,10 +2,11 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { encode, symbol, uint, ulong, type Writable } from '../../src/amqp/codec.ts';
+import { Encoded, encode, symbol, uint, ulong, type Writable } from '../../src/amqp/codec.ts';
 import { AmqpError } from '../../src/amqp/error.ts';
 import {
   AnnotationFlag,
+  answerId,
   type MessageHead,
   NULL_BODY,
   type RouterAnnotations,
@@ -243,11 +244,37 @@ test('whatever type a correlation-id has', () => {
   }
 });
 
+const UUID = Buffer.concat([Uint8Array.of(0x98), Buffer.from('0123456789abcdef')]);
+
+test('an answer says which request it is for in the type of that', () => {
+  for (const id of [
+    ulong(0),
+    ulong(7),
+    ulong(2n ** 60n),
+    'a text',
+    'x'.repeat(300),
+    Buffer.from('id'),
+    new Encoded(UUID),
+  ]) {
+    const octets = encode(id);
+    const answered = (message: Buffer) => Buffer.from(answerId(message)?.octets ?? []);
+    assert.equal(
+      answered(writeMessage({ durable: true, to: 'a', correlationId: id, messageId: 'other' }, null)),
+      octets,
+    );
+    assert.equal(answered(writeMessage({ to: 'a', messageId: id }, null)), octets);
+  }
+  for (const fields of [{}, { to: 'a' }, { correlationId: symbol('no id') }, { messageId: true }]) {
+    assert.is(answerId(writeMessage(fields, 'a body')), null);
+  }
+});
+
 function readAsAll(octets: Buffer): void {
   for (const way of [
     () => readHead(octets, 0, octets.length, true),
     () => readHead(octets, 0, octets.length, false),
     () => readBody(octets),
+    () => answerId(octets),
   ]) {
     try {
       const head = way();

@@ -1,6 +1,10 @@
 /** The management of running sites: what routers say of themselves to clients of AMQP, and to `skiff router`. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Encoded, encode, ulong } from '../../src/amqp/codec.ts';
+import { answerId } from '../../src/amqp/message.ts';
+import { terminus } from '../../src/amqp/performatives.ts';
+import { Inbox } from '../amqp/loopback.ts';
 import { AmqpClient, closeClients } from '../support/amqp.ts';
 import { fleetDocument, newClaim, newDevice, newHub, untilEnrolled } from '../support/enrolment.ts';
 import { eventually } from '../support/eventually.ts';
@@ -16,6 +20,7 @@ import {
   newNetwork,
   normalAccess,
 } from '../support/network.ts';
+import { RawClient } from '../support/raw-client.ts';
 import { Skiff } from '../support/skiff.ts';
 import { closeSockets, connect, echo, ending, exchange, freePort, say, untilAccepting } from '../support/tcp.ts';
 
@@ -301,11 +306,23 @@ test('nobody is told what a peer would have to know to pose as another', async (
   assert.not.match(all, /skiff\.instance/);
 });
 
-test('answers carry the correlation-id as it came', async () => {
-  const management = await Management.connect(near.normalPort);
-  for (const id of [7, 'a text']) {
-    assert.equal((await management.ask({ operation: 'GET-ANNOTATIONS' }, {}, id)).correlationId, id);
+test('answers carry the id of the request, as it came', async () => {
+  const raw = await RawClient.connect(near.normalPort);
+  const inbox = new Inbox();
+  const source = { ...terminus(), dynamic: true };
+  const replies = raw.session.openReceiver({ name: 'replies', source, target: terminus() }, inbox);
+  replies.setCapacity(10);
+  const replyTo = await eventually('an address', () => replies.source?.address);
+  const uuid = new Encoded(Buffer.concat([Uint8Array.of(0x98), Buffer.from('0123456789abcdef')]));
+  for (const [count, id] of [uuid, ulong(2n ** 60n), ulong(7), 'a text', Buffer.from('octets')].entries()) {
+    for (const ids of [{ correlationId: id, messageId: 'another' }, { messageId: id }]) {
+      inbox.received.length = 0;
+      await raw.request({ to: '$management', replyTo, ...ids }, { operation: 'GET-ANNOTATIONS' });
+      const { parts } = await eventually(`the answer ${count}`, () => inbox.completed[0]);
+      assert.equal(Buffer.from(answerId(Buffer.concat(parts))?.octets ?? []), encode(id));
+    }
   }
+  raw.close();
 });
 
 test('who asks too much, or in nonsense, gets no more than an answer', async () => {

@@ -1,7 +1,7 @@
 /** A client of a `normal` access that says what no AMQP library lets it say. */
 import { Connection } from '../../src/amqp/connection.ts';
 import type { Sender } from '../../src/amqp/link.ts';
-import { type RouterAnnotations, writeAnnotations, writeMessage } from '../../src/amqp/message.ts';
+import { type MessageFields, type RouterAnnotations, writeAnnotations, writeMessage } from '../../src/amqp/message.ts';
 import { type DeliveryState, terminus } from '../../src/amqp/performatives.ts';
 import { SaslClient } from '../../src/amqp/sasl.ts';
 import type { Session } from '../../src/amqp/session.ts';
@@ -41,14 +41,25 @@ export class RawClient {
   async send(to: string, annotations: Partial<RouterAnnotations> | null = null): Promise<DeliveryState> {
     const none = { flags: 0, toOverride: null, ingress: null, trace: [], mesh: null };
     const front = annotations ? writeAnnotations({ ...none, ...annotations }) : Buffer.alloc(0);
-    const outcomes = new Outcomes();
-    this.#sender ??= this.session.openSender({ name: 'raw', source: terminus(), target: terminus() }, NOTHING);
-    this.#sender.send(false, outcomes).end(false, chunkOf(Buffer.concat([front, writeMessage({ to }, 'x')])));
-    return eventually('an outcome', () => outcomes.states.find(({ settled }) => settled)?.state);
+    return this.#send(Buffer.concat([front, writeMessage({ to }, 'x')]));
+  }
+
+  /** Sends a request with these application properties. */
+  async request(fields: MessageFields, properties: Record<string, string>): Promise<DeliveryState> {
+    return this.#send(
+      writeMessage({ ...fields, applicationProperties: new Map(Object.entries(properties)) }, new Map()),
+    );
   }
 
   close(): void {
     this.connection.destroy();
+  }
+
+  #send(octets: Buffer): Promise<DeliveryState> {
+    const outcomes = new Outcomes();
+    this.#sender ??= this.session.openSender({ name: 'raw', source: terminus(), target: terminus() }, NOTHING);
+    this.#sender.send(false, outcomes).end(false, chunkOf(octets));
+    return eventually('an outcome', () => outcomes.states.find(({ settled }) => settled)?.state);
   }
 }
 

@@ -3,8 +3,8 @@
  * after another, and tables row by row with other work in between, so that whoever looks disturbs no traffic.
  */
 import { setImmediate as breathe } from 'node:timers/promises';
-import { Encoded, encode, int, ulong, type Value, type Writable } from '../../amqp/codec.ts';
-import { writeMessage } from '../../amqp/message.ts';
+import { Encoded, encode, int, type Value, type Writable } from '../../amqp/codec.ts';
+import { answerId, writeMessage } from '../../amqp/message.ts';
 import { ACCEPTED, RELEASED } from '../../amqp/performatives.ts';
 import { log } from '../../log.ts';
 import { MANAGEMENT_KEY } from '../addresses.ts';
@@ -73,7 +73,7 @@ export class ManagementAgent implements Consumer {
       ['statusCode', int(status)],
       ['statusDescription', description],
     ]);
-    const fields = { to: replyTo, correlationId: echoed(correlationId), applicationProperties };
+    const fields = { to: replyTo, correlationId: answerId(octets), applicationProperties };
     const reply = { to: replyTo as string, correlationId, octets: writeMessage(fields, body) };
     post(this.#view.router, reply, null);
   }
@@ -115,10 +115,4 @@ async function tableOf({ names, rows }: Rows): Promise<Writable> {
 
 function mapOf(value: Value): Readonly<Record<string, AttributeValue>> | null {
   return value instanceof Map ? (fromWire(value) as Record<string, AttributeValue>) : null;
-}
-
-/** As it came: of the numbers there are, only unsigned longs may be in its place. */
-function echoed(correlationId: Value): Writable {
-  if (typeof correlationId === 'number' || typeof correlationId === 'bigint') return ulong(correlationId);
-  return typeof correlationId === 'string' || Buffer.isBuffer(correlationId) ? correlationId : null;
 }
