@@ -11,6 +11,7 @@ import type { RouterIdentity } from './protocol.ts';
 import { Records } from './records/records.ts';
 import { Totals } from './totals.ts';
 import { Unanswered } from './unanswered.ts';
+import { WaysBack } from './ways-back.ts';
 
 export class Router {
   readonly identity: RouterIdentity;
@@ -29,6 +30,7 @@ export class Router {
   /** What the connections carried that are gone. */
   readonly totals = new Totals();
   readonly unanswered = new Unanswered();
+  readonly waysBack = new WaysBack(this);
   /** An edge's way to everything it does not know itself; null while no uplink is active. */
   uplink: Consumer | null = null;
   #nextRecord = 0;
@@ -77,7 +79,7 @@ export class Router {
     address?.countArrival(arrival);
     if (address?.multicast) return new Multicast(address, () => this.#consumersOf(address), arrival, source);
     const sink = address ? forwardToOne(address, arrival, source) : null;
-    return sink ?? this.#viaUplink(address, arrival, source);
+    return sink ?? this.#viaUplink(address, arrival, source) ?? this.waysBack.wait(arrival, source);
   }
 
   /** Whether a message to this address, sent here by one of this site's own parts, would find somebody. */

@@ -155,6 +155,7 @@ export class Parts {
     for (const part of this.#leaving) part.close(true);
     this.#ids.close();
     this.#mesh?.close();
+    this.#router.waysBack.close();
     this.#uplinks.close();
     const end = performance.now() + withinMs * (1 - DRAIN_SHARE);
     while (performance.now() < end && connections.some((connection) => !connection.closed)) await sleep(10);

@@ -2,16 +2,18 @@
 import * as assert from 'uvu/assert';
 import { Connection } from '../../src/amqp/connection.ts';
 import type { Sender } from '../../src/amqp/link.ts';
-import { writeAnnotations } from '../../src/amqp/message.ts';
+import { writeAnnotations, writeStreamHead } from '../../src/amqp/message.ts';
 import { terminus } from '../../src/amqp/performatives.ts';
 import { SaslClient } from '../../src/amqp/sasl.ts';
+import type { Session } from '../../src/amqp/session.ts';
 import { dial } from '../../src/net/dial.ts';
 import { secureContext } from '../../src/net/tls.ts';
 import { writeRouting } from '../../src/router/mesh/encoding.ts';
-import type { Destination, RoutingMessage } from '../../src/router/mesh/messages.ts';
+import type { Destination, LinkStateUpdate, RoutingMessage } from '../../src/router/mesh/messages.ts';
 import { chunkOf, connectionOptions, Inbox, Outcomes, Recorder } from '../amqp/loopback.ts';
 import type { Issued } from './certificates.ts';
 import { eventually, sleep } from './eventually.ts';
+import type { Network } from './network.ts';
 
 const CONTROL = 'qd.router';
 /** Milliseconds without credit. */
@@ -19,6 +21,10 @@ const SLOWED_AFTER = 500;
 /** Messages that wait for credit, so that the sender does not drown in them. */
 const MOST_WAITING = 1_000;
 const open = new Set<HostileRouter>();
+
+export function linkState(id: string, linkSequence: number, ...peers: string[]): LinkStateUpdate {
+  return { opcode: 'LSU', id, instance: 1, linkSequence, peers: new Map(peers.map((peer) => [peer, 1])) };
+}
 
 export function closeHostileRouters(): void {
   for (const router of [...open]) router.close();
@@ -30,6 +36,9 @@ export class HostileRouter {
   readonly events: Recorder;
   /** What it hears of its neighbour. */
   readonly inbox = new Inbox();
+  /** What comes by links that the neighbour opens: streams. */
+  readonly streams = new Inbox();
+  readonly #session: Session;
   readonly #sender: Sender;
   readonly #hellos: NodeJS.Timeout;
 
@@ -37,13 +46,17 @@ export class HostileRouter {
     this.id = id;
     this.connection = connection;
     this.events = events;
-    const session = connection.openSession();
+    this.#session = connection.openSession();
+    events.attach = (session, attach) => {
+      const { source, target } = attach;
+      session.acceptReceiver(attach, { source, target }, this.streams).setCapacity(10);
+    };
     const link = (name: string) => {
       const end = terminus(null, { capabilities: [CONTROL] });
       return { name: `${name}-${id}`, source: end, target: end };
     };
-    session.openReceiver(link('in'), this.inbox).setCapacity(1_000);
-    this.#sender = session.openSender(link('out'), { onDetached: () => {} });
+    this.#session.openReceiver(link('in'), this.inbox).setCapacity(1_000);
+    this.#sender = this.#session.openSender(link('out'), { onDetached: () => {} });
     const hello = () => this.say({ opcode: 'HELLO', id, instance, seen: [this.neighbour] }, 'neighbour');
     hello();
     this.#hellos = setInterval(hello, 1_000);
@@ -57,7 +70,7 @@ export class HostileRouter {
       { host: '127.0.0.1', port, context: secureContext(credentials, id), timeout: 20_000 },
       (socket) => {
         const options = connectionOptions({ containerId: id, hostname: '127.0.0.1', sasl: new SaslClient('EXTERNAL') });
-        events.connection = new Connection(socket, options, events);
+        events.connection = new Connection(socket, { ...options, capabilities: ['qd.streaming-links'] }, events);
         connected.resolve(events.connection);
       },
       connected.reject,
@@ -65,6 +78,13 @@ export class HostileRouter {
     const connection = await connected.promise;
     await eventually('the neighbour answers', () => events.opened !== null || events.closed);
     return new HostileRouter(id, connection, events, instance);
+  }
+
+  /** Comes to be a neighbour of the hub, as its certificate entitles it to. */
+  static async join({ ca, interRouterPort }: Network, id: string, instance = 1): Promise<HostileRouter> {
+    const router = await HostileRouter.connect(interRouterPort, ca.issue({ commonName: id }), id, instance);
+    router.say({ ...linkState(id, 1, router.neighbour), instance });
+    return router;
   }
 
   /** The router at the other end. */
@@ -110,6 +130,19 @@ export class HostileRouter {
       }
     }
     return false;
+  }
+
+  /** Begins a TCP connection to a routing key, as if it came from a client of `from`. */
+  stream(to: string, from: string, body: string): Outcomes {
+    const replyTo = `amqp:/_topo/0/${from}/temp.${this.id}`;
+    const options = { name: `to ${to} from ${from}`, source: terminus(), target: terminus() };
+    const outcomes = new Outcomes();
+    const delivery = this.#session.openSender(options, { onDetached: () => {} }).send(false, outcomes);
+    const trace = [`0/${from}`, `0/${this.id}`];
+    const annotations = { flags: 7, toOverride: null, ingress: trace[0] as string, trace, mesh: null };
+    const head = writeStreamHead({ to, replyTo, contentType: 'application/octet-stream' });
+    delivery.write(chunkOf(Buffer.concat([writeAnnotations(annotations), head, Buffer.from(body)])));
+    return outcomes;
   }
 
   /** The routing messages that have come. */
