@@ -33,11 +33,11 @@ function malformed(what: string): never {
 /** Reads values from `buffer`, between `offset` and `end`. Throws `AmqpError` amqp:decode-error. */
 export class Reader {
   readonly buffer: Buffer;
-  readonly end: number;
+  /** Within a compound, its end. */
+  end: number;
   offset: number;
   #depth = 0;
-  /** Shared with the readers of what lies inside. */
-  #budget = { emptyElements: MAX_EMPTY_ELEMENTS };
+  #emptyElements = MAX_EMPTY_ELEMENTS;
 
   constructor(buffer: Buffer, offset = 0, end = buffer.length) {
     this.buffer = buffer;
@@ -52,11 +52,10 @@ export class Reader {
   value(): Value {
     const code = this.octet();
     if (code !== 0) return this.#primitive(code);
-    const descriptor = this.#nested(() => this.value());
-    return new Described(
-      descriptor,
-      this.#nested(() => this.value()),
-    );
+    this.#deeper();
+    const described = new Described(this.value(), this.value());
+    this.#depth--;
+    return described;
   }
 
   octet(): number {
@@ -68,18 +67,17 @@ export class Reader {
   skip(): void {
     const code = this.octet();
     if (code === 0) {
-      this.#nested(() => this.skip());
-      this.#nested(() => this.skip());
+      this.#deeper();
+      this.skip();
+      this.skip();
+      this.#depth--;
       return;
     }
     this.#take(this.#width(code));
   }
 
-  #nested<T>(read: () => T): T {
+  #deeper(): void {
     if (++this.#depth > MAX_DEPTH) malformed('values are nested too deeply');
-    const value = read();
-    this.#depth--;
-    return value;
   }
 
   /** Reserves the next `octets` and returns where they start. */
@@ -200,61 +198,71 @@ export class Reader {
     return this.buffer.toString(encoding, start, start + length);
   }
 
-  /** Reads size and count of a compound; returns the count and a reader that cannot leave it. */
-  #compound(code: number): { count: number; inner: Reader } {
+  /** Goes into a compound, which cannot be read beyond until it is left again; returns how many elements it has. */
+  #enter(code: number): number {
     const size = this.#width(code);
     const start = this.#take(size);
-    const inner = new Reader(this.buffer, start, start + size);
-    inner.#depth = this.#depth + 1;
-    inner.#budget = this.#budget;
-    if (inner.#depth > MAX_DEPTH) malformed('values are nested too deeply');
+    this.offset = start;
+    this.end = start + size;
+    this.#deeper();
     const small = code >> 4 === 0xc || code >> 4 === 0xe;
-    const count = small ? inner.octet() : this.buffer.readUInt32BE(inner.#take(4));
-    return { count, inner };
+    return small ? this.octet() : this.buffer.readUInt32BE(this.#take(4));
+  }
+
+  /** `end`: that of what holds the compound. */
+  #leave(end: number): void {
+    this.end = end;
+    this.#depth--;
   }
 
   #list(code: number): Value[] {
-    const { count, inner } = this.#compound(code);
-    if (count > inner.end - inner.offset) malformed('a list claims more elements than it has octets');
+    const { end } = this;
+    const count = this.#enter(code);
+    if (count > this.end - this.offset) malformed('a list claims more elements than it has octets');
     const list: Value[] = [];
-    for (let index = 0; index < count; index++) list.push(inner.value());
-    if (!inner.done) malformed('a list is longer than its elements');
+    for (let index = 0; index < count; index++) list.push(this.value());
+    if (!this.done) malformed('a list is longer than its elements');
+    this.#leave(end);
     return list;
   }
 
   #map(code: number): ValueMap {
-    const { count, inner } = this.#compound(code);
-    if (count > inner.end - inner.offset) malformed('a map claims more elements than it has octets');
+    const { end } = this;
+    const count = this.#enter(code);
+    if (count > this.end - this.offset) malformed('a map claims more elements than it has octets');
     if (count % 2 !== 0) malformed('a map has a key without a value');
     const map: ValueMap = new Map();
     for (let index = 0; index < count; index += 2) {
-      const key = inner.value();
-      map.set(key, inner.value());
+      const key = this.value();
+      map.set(key, this.value());
     }
-    if (!inner.done) malformed('a map is longer than its elements');
+    if (!this.done) malformed('a map is longer than its elements');
+    this.#leave(end);
     return map;
   }
 
   #array(code: number): Value[] {
-    const { count, inner } = this.#compound(code);
-    let elementCode = inner.octet();
+    const { end } = this;
+    const count = this.#enter(code);
+    let elementCode = this.octet();
     let descriptor: Value | undefined;
     if (elementCode === 0) {
-      descriptor = inner.value();
-      elementCode = inner.octet();
+      descriptor = this.value();
+      elementCode = this.octet();
     }
     if (elementCode >> 4 === 0x4) {
-      this.#budget.emptyElements -= count;
-      if (this.#budget.emptyElements < 0) malformed('arrays claim too many elements that take no octets');
-    } else if (count > inner.end - inner.offset) {
+      this.#emptyElements -= count;
+      if (this.#emptyElements < 0) malformed('arrays claim too many elements that take no octets');
+    } else if (count > this.end - this.offset) {
       malformed('an array claims more elements than it has octets');
     }
     const list: Value[] = [];
     for (let index = 0; index < count; index++) {
-      const element = inner.#primitive(elementCode);
+      const element = this.#primitive(elementCode);
       list.push(descriptor === undefined ? element : new Described(descriptor, element));
     }
-    if (!inner.done) malformed('an array is longer than its elements');
+    if (!this.done) malformed('an array is longer than its elements');
+    this.#leave(end);
     return list;
   }
 }
@@ -370,22 +378,13 @@ export class Writer {
     else if (typeof value === 'string') this.#text(0xa1, value, 'utf8');
     else if (value instanceof Typed) this.#typed(value);
     else if (value instanceof Uint8Array) this.#variable(0xa0, value);
-    else if (Array.isArray(value)) {
-      this.#compound(0xc0, value.length, () => {
-        for (const each of value) this.write(each);
-      });
-    } else if (value instanceof Map) {
-      this.#compound(0xc1, value.size * 2, () => {
-        for (const [key, each] of value) {
-          this.write(key);
-          this.write(each);
-        }
-      });
-    } else if (value instanceof SymbolArray) this.#symbols(value.values);
+    else if (Array.isArray(value)) this.#list(value);
+    else if (value instanceof Map) this.#map(value);
+    else if (value instanceof SymbolArray) this.#symbols(value.values);
     else if (value instanceof Encoded) this.raw(value.octets);
     else {
       this.#octet(0);
-      this.write(ulong(value.descriptor));
+      this.#ulong(value.descriptor);
       this.write(value.value);
     }
   }
@@ -445,14 +444,7 @@ export class Writer {
           : buffer.writeUInt32BE(value as number, this.offset);
         return;
       case 'ulong':
-        if (value === 0) {
-          this.#octet(0x44);
-          return;
-        }
-        this.#octet(small ? 0x53 : 0x80);
-        this.offset = small
-          ? buffer.writeUInt8(value, this.offset)
-          : buffer.writeBigUInt64BE(BigInt(value), this.offset);
+        this.#ulong(value as number | bigint);
         return;
       case 'int':
         this.#octet(fitsOctet ? 0x54 : 0x71);
@@ -478,6 +470,19 @@ export class Writer {
         this.#octet(0x82);
         this.offset = buffer.writeDoubleBE(value as number, this.offset);
         return;
+    }
+  }
+
+  #ulong(value: number | bigint): void {
+    this.#ensure(9);
+    if (value === 0) {
+      this.#octet(0x44);
+    } else if (typeof value === 'number' && value > 0 && value <= 255) {
+      this.#octet(0x53);
+      this.#octet(value);
+    } else {
+      this.#octet(0x80);
+      this.offset = this.buffer.writeBigUInt64BE(BigInt(value), this.offset);
     }
   }
 
@@ -517,29 +522,50 @@ export class Writer {
     this.raw(octets);
   }
 
-  #compound(shortCode: number, count: number, writeElements: () => void): void {
-    if (count === 0 && shortCode === 0xc0) {
+  #list(values: readonly Writable[]): void {
+    if (values.length === 0) {
       this.#octet(0x45);
       return;
     }
-    // Written in the long form first, and pulled together when it turns out short.
+    const start = this.#begin();
+    for (const each of values) this.write(each);
+    this.#finish(start, 0xc0, values.length);
+  }
+
+  #map(values: WritableMap): void {
+    const start = this.#begin();
+    for (const [key, each] of values) {
+      this.write(key);
+      this.write(each);
+    }
+    this.#finish(start, 0xc1, values.size * 2);
+  }
+
+  /** Leaves room for what is in front of a compound's elements in the short form; returns where that is to be. */
+  #begin(): number {
+    this.#ensure(3);
     const start = this.offset;
-    this.#ensure(9);
-    this.offset += 9;
-    writeElements();
-    const size = this.offset - start - 9;
-    const { buffer } = this;
+    this.offset += 3;
+    return start;
+  }
+
+  /** The elements are written: what is in front of them is filled in, and more room made for it when they are many. */
+  #finish(start: number, shortCode: number, count: number): void {
+    const size = this.offset - start - 3;
     if (size < 255 && count < 256) {
+      const { buffer } = this;
       buffer[start] = shortCode;
       buffer[start + 1] = size + 1;
       buffer[start + 2] = count;
-      buffer.copyWithin(start + 3, start + 9, this.offset);
-      this.offset -= 6;
-    } else {
-      buffer[start] = shortCode + 0x10;
-      buffer.writeUInt32BE(size + 4, start + 1);
-      buffer.writeUInt32BE(count, start + 5);
+      return;
     }
+    this.#ensure(6);
+    const { buffer } = this;
+    buffer.copyWithin(start + 9, start + 3, this.offset);
+    this.offset += 6;
+    buffer[start] = shortCode + 0x10;
+    buffer.writeUInt32BE(size + 4, start + 1);
+    buffer.writeUInt32BE(count, start + 5);
   }
 
   #symbols(values: readonly string[]): void {

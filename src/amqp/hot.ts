@@ -409,6 +409,7 @@ export function writeDisposition(
 }
 
 function writeState(buffer: Buffer, offset: number, state: DeliveryState): number {
+  if (state.outcome === 'accepted') return buffer.writeUInt32BE(ACCEPTED_OCTETS, offset);
   states.offset = 0;
   states.write(deliveryStateValue(state));
   states.buffer.copy(buffer, offset, 0, states.offset);

@@ -85,6 +85,7 @@ export function readHead(buffer: Buffer, start: number, end: number, complete: b
     contentType: null,
     bodyStart: end,
   };
+  const reader = new Reader(buffer, start, end);
   let offset = start;
   while (offset < end) {
     const section = sectionAt(buffer, offset, end);
@@ -101,7 +102,9 @@ export function readHead(buffer: Buffer, start: number, end: number, complete: b
     }
     const next = section.code === -1 ? -1 : valueEnd(buffer, section.valueStart, end);
     if (next === -1) break;
-    readSection(head, section.code, new Reader(buffer, section.valueStart, next), offset, start);
+    reader.offset = section.valueStart;
+    reader.end = next;
+    readSection(head, section.code, reader, offset, start);
     if (section.code === ANNOTATIONS_CODE) head.bareStart = next;
     offset = next;
   }

@@ -208,10 +208,7 @@ export class Outbox {
       this.flush();
       return;
     }
-    this.#scheduled ??= setImmediate(() => {
-      this.#scheduled = null;
-      this.flush();
-    });
+    this.#scheduled ??= setImmediate(flushScheduled, this);
   }
 
   #drained(): void {
@@ -219,6 +216,11 @@ export class Outbox {
     this.#congested = false;
     this.onDrain();
   }
+}
+
+/** One function for every outbox and every turn. */
+function flushScheduled(outbox: Outbox): void {
+  outbox.flush();
 }
 
 function lengthOf({ start, end }: Piece): number {
