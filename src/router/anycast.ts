@@ -91,7 +91,7 @@ export function forwardToOne(address: Address, arrival: Arrival, source: Source)
   const consumer = chooseConsumer(address, arrival);
   if (!consumer) return null;
   // Nobody hears what became of a message that is settled.
-  const once = arrival.settled || consumer.neverReleases;
+  const once = arrival.settled || consumer.takesForGood?.(arrival);
   if (once || !(mayRetry(arrival) || isRemote(consumer))) return address.give(consumer, arrival, source);
   return new Attempts(address, arrival, source).begin(consumer);
 }

@@ -73,18 +73,18 @@ export interface Consumer {
   readonly label?: string;
   /** It is the router itself that takes these messages, for its own purposes. */
   readonly partOfRouter?: boolean;
-  /** What it has taken it does not give back (`released`) for another to have: nothing of it need be kept. */
-  readonly neverReleases?: boolean;
   /**
-   * Whether a message may go there. To another interior router only when it would come to none of all those again that
-   * it has passed.
+   * Whether a message may go there, after all the routers that it has passed: it would come to none of them again. Only
+   * other interior routers say this and the next.
    */
   mayTake?(arrival: Arrival): boolean;
   /**
    * Whether the shortest path from the router where the message entered the network leads there through this one, as it
-   * always does from this one itself; never from a router that is not known. Only other interior routers say this.
+   * always does from this one itself; never from a router that is not known.
    */
   isOnPath?(arrival: Arrival): boolean;
+  /** Whether it would not give this message back (`released`) for another to have: then nothing of it need be kept. */
+  takesForGood?(arrival: Arrival): boolean;
   /** The network beyond this router does not let it offer the address; null: it does again. */
   onOfferRefused?(refusal: ErrorFact | null): void;
   deliver(arrival: Arrival, source: Source): Sink;

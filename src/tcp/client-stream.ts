@@ -15,7 +15,6 @@ export class ClientStream extends TcpStream implements Consumer {
   readonly via = null;
   readonly cost = 0;
   readonly outstanding = 0;
-  readonly neverReleases = true;
   readonly #router: Router;
   readonly #reply: { address: string; key: string };
   readonly #done: (stream: ClientStream) => void;
@@ -49,6 +48,10 @@ export class ClientStream extends TcpStream implements Consumer {
   override keepAlive(): void {
     if (!this.#replied && !this.over && performance.now() - this.since > REPLY_WITHIN) this.fail();
     else super.keepAlive();
+  }
+
+  takesForGood(): boolean {
+    return true;
   }
 
   /** The reply stream. */

@@ -19,7 +19,6 @@ import { Tally } from './tally.ts';
 export class Connector implements Consumer {
   readonly via = null;
   readonly cost = 0;
-  readonly neverReleases = true;
   readonly #router: Router;
   readonly #report: Report<ConnectorState>;
   readonly #streams = new Bag<ServerStream>();
@@ -99,8 +98,7 @@ export class Connector implements Consumer {
     this.#changed();
   }
 
-  /** Another consumer may understand what this one cannot. */
-  mayTake(arrival: Arrival): boolean {
+  takesForGood(arrival: Arrival): boolean {
     return this.#server !== null && arrival.head.replyTo !== null && isStream(arrival);
   }
 
@@ -109,7 +107,7 @@ export class Connector implements Consumer {
     const alpn = server?.tls ? alpnOf(arrival) : null;
     const body = takeBody(arrival);
     if (body === null || arrival.head.replyTo === null || !server) {
-      // Not asked before (`mayTake`): given back.
+      // Another consumer may understand what this one cannot: given back.
       arrival.first.release();
       queueMicrotask(() => source.onOutcome({ outcome: 'released' }, true));
       return DISCARD;
