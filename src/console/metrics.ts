@@ -252,6 +252,13 @@ function processFamilies({ router }: Observation, { databaseOctets, main }: Proc
       "What a thread's JavaScript takes of the memory.",
       threads.map(([thread, { heapOctets }]) => sample(heapOctets, { thread })),
     ),
+    gauge(
+      'skiff_event_loop_awaited',
+      'Timers, sockets and the like that a thread waits for.',
+      threads.flatMap(([thread, { awaited }]) =>
+        Object.entries(awaited).map(([kind, count]) => sample(count, { thread, kind })),
+      ),
+    ),
     {
       name: 'skiff_event_loop_delay_seconds',
       type: 'histogram',

@@ -1,6 +1,6 @@
 /**
- * How a thread is doing: the memory of its JavaScript, and how late its event loop gets round to what is due. Counts
- * only ever grow, as metrics want them, so any number of observers may look.
+ * How a thread is doing: the memory of its JavaScript, what its event loop waits for, and how late that gets round to
+ * what is due. Counts of delays only ever grow, as metrics want them, so any number of observers may look.
  */
 import { getHeapStatistics } from 'node:v8';
 
@@ -12,6 +12,8 @@ export const delayBounds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5];
 
 export interface ThreadFacts {
   heapOctets: number;
+  /** Timers, sockets and the like that the event loop waits for, by Node's names of their kinds. */
+  awaited: Record<string, number>;
   delays: {
     /** Looks that were late by no more than each of `delayBounds`. */
     within: number[];
@@ -40,7 +42,7 @@ export class ThreadWatch {
 
   get facts(): ThreadFacts {
     const delays = { within: [...this.#within], looks: this.#looks, sum: this.#sum };
-    return { heapOctets: getHeapStatistics().used_heap_size, delays };
+    return { heapOctets: getHeapStatistics().used_heap_size, awaited: awaited(), delays };
   }
 
   close(): void {
@@ -54,4 +56,10 @@ export class ThreadWatch {
       if (delay <= bound) this.#within[index]++;
     });
   }
+}
+
+function awaited(): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
 }

@@ -82,8 +82,11 @@ test('metrics tell what links, listeners and connectors carry, and what ends whe
   assert.is(at.value('skiff_listener_matched', { listener: 'erp' }), 1);
   assert.ok((at.value('skiff_database_bytes') ?? 0) > 4096);
   assert.ok((at.value('process_resident_memory_bytes') ?? 0) > 1024 * 1024);
-  for (const thread of ['main', 'router'])
+  for (const thread of ['main', 'router']) {
     assert.ok((at.value('skiff_thread_heap_bytes', { thread }) ?? 0) > 1_000_000);
+    const awaited = at.all('skiff_event_loop_awaited').filter(({ labels }) => labels.thread === thread);
+    assert.ok(awaited.length > 0 && awaited.every(({ value }) => value > 0));
+  }
   const [{ kind }] = at.all('skiff_certificate_expiration_timestamp_seconds').map(({ labels }) => labels);
   assert.is(kind, 'Link');
   await eventually('the round trip', async () => (await metricsOf(store)).value('skiff_link_round_trip_seconds'));
