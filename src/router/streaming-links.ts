@@ -3,7 +3,7 @@
  * its own, so that its window and credit are nobody else's. They are kept and used again when the stream has ended.
  */
 import type { Connection } from '../amqp/connection.ts';
-import type { Sender } from '../amqp/link.ts';
+import type { Link, Sender } from '../amqp/link.ts';
 import { terminus } from '../amqp/performatives.ts';
 import { randomName } from './router.ts';
 
@@ -39,6 +39,11 @@ export class StreamingLinks {
     const end = { ...LINK_DETACH, capabilities: this.#capabilities };
     const options = { name: linkName(), source: terminus(null, end), target: terminus(null, end) };
     return session.openSender(options, { onDetached: () => session.end() });
+  }
+
+  /** Whether the link is kept for a stream to come. */
+  isIdle(link: Link): boolean {
+    return this.#idle.includes(link as Sender) || this.#resting.some(({ sender }) => sender === link);
   }
 
   /** Gives a link back, its stream finished and settled; `isThrough`: the other end has taken all of that. */

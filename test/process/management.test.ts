@@ -128,6 +128,9 @@ test('links and addresses count what goes by them, and services what they carry'
   for (const type of ['endpoint', 'edge-downlink', 'router-control', 'inter-router']) assert.ok(types.has(type), type);
   const shared = links.filter(({ linkType, linkDir }) => linkType === 'inter-router' && linkDir === 'out');
   assert.equal(shared.map(({ priority }) => priority).sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  await eventually('the link of the stream that is over is kept', async () =>
+    (await management.query('router.link')).some(({ operStatus }) => operStatus === 'idle'),
+  );
   const addresses = await management.query('router.address');
   const of = (key: string): Row => addresses.find((each) => each.key === key) ?? {};
   assert.equal([of('Merp').distribution, of('Merp').subscriberCount, of('Merp').remoteCount], ['balanced', 1, 0]);

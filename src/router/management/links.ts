@@ -27,6 +27,14 @@ function typeOf({ link }: LinkOfPeer): string {
   return capabilities.includes(EDGE_DOWNLINK) ? 'edge-downlink' : 'endpoint';
 }
 
+const STATUSES = ['up', 'down', 'quiescing', 'idle'] as const;
+
+/** Of the links for streams, those of ours that none is on are kept for the next ones, and idle meanwhile. */
+function statusOf({ link, peer }: LinkOfPeer): (typeof STATUSES)[number] {
+  if (!link.attached || link.closed) return 'down';
+  return peer.streams?.isIdle(link) ? 'idle' : 'up';
+}
+
 const both = ({ link }: LinkOfPeer): Sender | Receiver => link as Sender | Receiver;
 
 export const link = entityType<LinkOfPeer>({
@@ -60,9 +68,7 @@ export const link = entityType<LinkOfPeer>({
     creditAvailable: number((each) => both(each).credit),
     connectionId: text(({ peer }) => String(numberOf(peer))),
     adminStatus: word(['enabled', 'deleted'])(() => 'enabled'),
-    operStatus: word(['up', 'down', 'quiescing', 'idle'])(({ link: { attached, closed } }) =>
-      attached && !closed ? 'up' : 'down',
-    ),
+    operStatus: word(STATUSES)(statusOf),
     priority: number(({ link, peer }) => peer.priorityOf(link)),
     ...zero('deliveriesDelayed1Sec', 'deliveriesDelayed10Sec', 'deliveriesStuck'),
     ...zero('openMovedStreams', 'zeroCreditSeconds', 'settleRate'),
