@@ -131,7 +131,6 @@ export class Connection {
   #pumping: NodeJS.Immediate | null = null;
   #timer: NodeJS.Timeout;
   #idleTimer: NodeJS.Timeout | null = null;
-  /** Milliseconds of silence after which the peer counts as gone; 0: never. */
   #idleTimeout: number;
 
   /** The socket must be connected, its TLS established, and nothing have been read from it. */
@@ -195,6 +194,11 @@ export class Connection {
   /** Refuses the peer's open: ours, and at once a close that says why. */
   refuse(error: AmqpError): void {
     this.close(error);
+  }
+
+  /** Milliseconds of silence after which the peer counts as gone; 0: never. */
+  get idleTimeout(): number {
+    return this.#idleTimeout;
   }
 
   get sessionCount(): number {

@@ -154,8 +154,20 @@ export class Mesh {
       this.#wakeAt = Number.POSITIVE_INFINITY;
       this.#engine.tick();
       this.#problems.look();
+      this.#cutSilent();
       this.#wake();
     }, wait);
+  }
+
+  /**
+   * Streams on a line that is dead have no end before its idle timeout, unless it comes to life again. Where its other
+   * end is reached by another way they end now: whoever began them goes by that.
+   */
+  #cutSilent(): void {
+    for (const trunk of this.#trunks.values()) {
+      const way = this.#remotes.get(trunk.neighbour)?.trunk ?? trunk;
+      if (way !== trunk && trunk.isSilent) trunk.cut();
+    }
   }
 
   #take({ link }: Trunk, octets: Buffer): void {

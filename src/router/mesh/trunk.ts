@@ -2,10 +2,20 @@
  * The way to a neighbouring interior router: a connection by which the routers talk and messages go, and any number of
  * others that carry streams alone, so that those spread over them.
  */
+import { SkiffError } from '../../errors.ts';
 import type { Arrival, Sink, Source, Way } from '../forwarding.ts';
 import type { InteriorPeer } from './interior-peer.ts';
 import type { Mesh } from './mesh.ts';
+import { HELLO_AGE } from './neighbours.ts';
 
+/**
+ * A line of which nothing was heard for so long is dead: this share of what its idle timeout allows, and no less than it
+ * takes for a neighbour to be missed that says something every second, and a second more.
+ */
+const SILENT_SHARE = 1 / 4;
+const SILENT_AT_LEAST = HELLO_AGE + 1_000;
+/** What was heard by another connection so much later than by the control connection shows that it is not dead, too. */
+const SAME_MOMENT = 2_000;
 /** Answers expected, which come as soon as there is somebody at the other end of a stream. */
 const MAX_ANSWERS = 4_096;
 
@@ -70,6 +80,20 @@ export class Trunk implements Way {
   /** Lets go of the data connections, and says which they were. */
   release(): InteriorPeer[] {
     return this.#data.splice(0);
+  }
+
+  /** Whether the line is dead, by all that is heard. */
+  get isSilent(): boolean {
+    const { lastHeard, idleTimeout } = this.control.connection;
+    return performance.now() - lastHeard > Math.max(SILENT_AT_LEAST, SILENT_SHARE * idleTimeout);
+  }
+
+  /** Ends the connections of a line that is dead, with the streams by them. */
+  cut(): void {
+    const { lastHeard } = this.control.connection;
+    const message = 'nothing is heard of the peer, which is reached by another way';
+    for (const { connection } of [this.control, ...this.#data])
+      if (connection.lastHeard < lastHeard + SAME_MOMENT) connection.destroy(new SkiffError('idle-timeout', message));
   }
 
   /** A stream has come by this data connection, and its answer goes to `replyTo`. */

@@ -1,10 +1,21 @@
 /** What is reached over one line is reached over another when that fails: parallel links, and other paths. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { eventually } from '../../support/eventually.ts';
+import { eventually, sleep } from '../../support/eventually.ts';
 import { Relay } from '../../support/relay.ts';
 import { TestRouter } from '../../support/router.ts';
-import { closeSockets, connect, echo, exchange, freePort, read, untilAccepting } from '../../support/tcp.ts';
+import {
+  accepts,
+  closeSockets,
+  connect,
+  echo,
+  ending,
+  exchange,
+  freePort,
+  read,
+  say,
+  untilAccepting,
+} from '../../support/tcp.ts';
 
 const test = suite('redundancy');
 
@@ -85,7 +96,7 @@ test('of two links to one neighbour the cheaper is used, and the other when that
   assert.is(await exchange(entry, 'again'), 'again');
 });
 
-test('when a line says nothing any more another path is taken', async () => {
+test('when a line says nothing any more another path is taken, and its streams end', async () => {
   const [west, east, south] = [router('west'), router('east'), router('south')];
   const direct = await link(west, await east.access('inter-router'), 'direct');
   const port = await south.access('inter-router');
@@ -93,10 +104,33 @@ test('when a line says nothing any more another path is taken', async () => {
   await link(east, port, 'around');
   const entry = await offer(east, west);
   assert.is(await exchange(entry, 'before'), 'before');
+  const socket = await connect(entry);
+  await say(socket, 'hello');
   direct.hold();
+  socket.write('and nothing comes back');
   await answers(entry);
+  await ending(socket);
+  // Not as late as the idle timeout, which gives another reason.
+  await eventually('the reason', () =>
+    /another way/.test(west.state('link', 'direct')?.facts.lastError?.message ?? ''),
+  );
   direct.restore();
   assert.is(await exchange(entry, 'after'), 'after');
+});
+
+test('a stream on a line that says nothing waits for it where there is no other way', async () => {
+  const [west, east] = [router('west'), router('east')];
+  const line = await link(west, await east.access('inter-router'), 'line');
+  const entry = await offer(east, west);
+  const socket = await connect(entry);
+  await say(socket, 'hello');
+  line.hold();
+  await eventually('the other end is missed', async () => !(await accepts(entry)));
+  // Longer than it takes to end streams that have another way.
+  await sleep(2_000);
+  line.restore();
+  await say(socket, 'still here');
+  socket.destroy();
 });
 
 test.run();
