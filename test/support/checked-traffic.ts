@@ -6,11 +6,13 @@ import { sleep } from './eventually.ts';
 import { connect, drained } from './tcp.ts';
 import type { Hub, Topology } from './topology.ts';
 
-/** What becomes of streams: echoed whole, refused or reset by the network, and two that must never be. */
+/** What becomes of streams: echoed whole, refused or reset by the network, and three that must never be. */
 export interface StreamCounts {
   whole: number;
   refused: number;
   cut: number;
+  /** It ended in order, before all had come. */
+  truncated: number;
   corrupt: number;
   stuck: number;
 }
@@ -29,7 +31,7 @@ const LARGEST = 2 * 1024 * 1024;
 
 /** Streams from every edge to the service of every other, each a random piece that its echo must begin with. */
 export class CheckedStreams {
-  readonly counts: StreamCounts = { whole: 0, refused: 0, cut: 0, corrupt: 0, stuck: 0 };
+  readonly counts: StreamCounts = { whole: 0, refused: 0, cut: 0, truncated: 0, corrupt: 0, stuck: 0 };
   /** What was wrong with those that must not be. */
   readonly complaints: Complaint[] = [];
   readonly #topology: Topology;
@@ -57,7 +59,7 @@ export class CheckedStreams {
       const dialled = this.#dialledBy(name);
       const outcome = await this.#stream(ports[to] as number, machine.address);
       this.counts[outcome]++;
-      if (outcome === 'corrupt' || outcome === 'stuck')
+      if (['truncated', 'corrupt', 'stuck'].includes(outcome))
         this.complaints.push({
           what: `${outcome}: ${name} to edge${to}`,
           uplinkLost: this.#dialledBy(name) > dialled,
@@ -104,8 +106,7 @@ function echoed(socket: Socket, octets: Buffer): Promise<keyof StreamCounts> {
       if (part.equals(octets.subarray(count, count + part.length))) count += part.length;
       else over('corrupt');
     });
-    // A stream that is cut beyond a skupper-router ends as if all were said.
-    socket.once('end', () => over(count === octets.length ? 'whole' : 'cut'));
+    socket.once('end', () => over(count === octets.length ? 'whole' : 'truncated'));
     socket.once('close', () => over('cut'));
     void send(socket, octets).catch(() => {});
   });
@@ -122,6 +123,10 @@ export interface MessageCounts {
   accepted: number;
   /** Given back, or of an unknown fate. */
   other: number;
+  /** Accepted, and never seen. */
+  lost: number;
+  /** Seen more than once. */
+  repeated: number;
 }
 
 const ADDRESS = 'orders';
@@ -129,7 +134,7 @@ const UNDER_WAY = 10;
 
 /** Messages to an anycast address, from one hub to receivers at others; each has a number of its own. */
 export class CheckedMessages {
-  readonly counts: MessageCounts = { accepted: 0, other: 0 };
+  readonly counts: MessageCounts = { accepted: 0, other: 0, lost: 0, repeated: 0 };
   readonly #accepted = new Set<number>();
   readonly #seen = new Map<number, number>();
   readonly #clients = new Set<AmqpClient>();
@@ -152,21 +157,12 @@ export class CheckedMessages {
     }
   }
 
-  /** What was delivered more than once, or accepted and never seen. */
-  get wrongs(): string[] {
-    const twice = [...this.#seen]
-      .filter(([, times]) => times > 1)
-      .map(([number, times]) => `${number} came ${times} times`);
-    const never = [...this.#accepted]
-      .filter((number) => !this.#seen.has(number))
-      .map((number) => `${number} never came`);
-    return [...twice, ...never];
-  }
-
   async end(): Promise<MessageCounts> {
     this.#running = false;
     await Promise.all(this.#workers);
     for (const client of this.#clients) await client.close().catch(() => {});
+    this.counts.lost = [...this.#accepted].filter((number) => !this.#seen.has(number)).length;
+    this.counts.repeated = [...this.#seen.values()].filter((times) => times > 1).length;
     return this.counts;
   }
 

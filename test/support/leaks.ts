@@ -1,49 +1,96 @@
-/** What a router of ours holds when nothing is under way: after all that has been done to it, no more than before. */
+/** What sites hold when nothing is under way: after all that has been done to them, no more than before. */
 import { isDeepStrictEqual } from 'node:util';
-import { eventually } from './eventually.ts';
-import type { Hub } from './topology.ts';
+import { eventually, sleep } from './eventually.ts';
+import { type Holdings, holdingsOf } from './holdings.ts';
+import type { Skiff } from './skiff.ts';
 
-interface Holdings {
-  /** Of other routers, by their names and roles. */
-  connections: string[];
-  /** Routing keys and edges that are served somewhere; those of flow records come as their beacons do. */
-  addresses: string[];
-  /** Messages under way, on all links. */
-  deliveries: number;
+/** Milliseconds from one look to the next. */
+const LOOK_EVERY = 500;
+
+/**
+ * Octets by which the memory of a site may have grown, half of what it takes at rest: V8 keeps up to three times 16 MiB
+ * for objects that live for a moment, and there are the slabs and the code that traffic brings.
+ */
+const MOST_GROWN = 64 * 1024 * 1024;
+
+type Difference = { [What in keyof Holdings]?: unknown };
+
+/** What one site holds now and did not before, and the other way round. Of timers it may have fewer: some run out. */
+function difference(before: Holdings, now: Holdings): Difference {
+  const found: Difference = {};
+  for (const what of Object.keys(before) as (keyof Holdings)[]) {
+    const [was, is] = [before[what], now[what]];
+    if (isDeepStrictEqual(was, is)) continue;
+    found[what] = Array.isArray(was) && Array.isArray(is) ? { more: less(is, was), less: less(was, is) } : { was, is };
+  }
+  const more = Object.entries(now.awaited).some(([kind, count]) => count > (before.awaited[kind] ?? 0));
+  if (!more) delete found.awaited;
+  return found;
 }
 
-async function holdingsOf(hub: Hub): Promise<Holdings> {
-  const entities = (type: string) => hub.query(`io.skupper.router.${type}`);
-  const connections = await entities('connection');
-  const addresses = await entities('router.address');
-  const links = await entities('router.link');
-  // Whoever asks has a connection, and an address for the answer.
-  const routers = connections.filter(({ role }) => role !== 'normal');
-  const keys = addresses
-    .map(({ key }) => String(key))
-    .filter((key) => /^[MH]/.test(key) && !/^M(mc\/sfe|sfe|vfcr)\./.test(key));
-  const counts = links.map(({ unsettledCount, undeliveredCount }) => Number(unsettledCount) + Number(undeliveredCount));
-  return {
-    connections: routers.map(({ container, role, dir }) => `${container} ${role} ${dir}`).sort(),
-    addresses: keys.sort(),
-    deliveries: counts.reduce((total, count) => total + count, 0),
-  };
+/** A list without what is in another, as often as it is there. */
+function less(list: string[], without: string[]): string[] {
+  const left = [...without];
+  return list.filter((each) => {
+    const index = left.indexOf(each);
+    if (index >= 0) left.splice(index, 1);
+    return index < 0;
+  });
 }
 
-/** Remembers what the hubs of ours hold; what is returned waits until it is the same again. */
-export async function holdings(hubs: Hub[]): Promise<() => Promise<void>> {
-  const ours = hubs.filter(({ kind }) => kind === 'skiff');
-  const before = await Promise.all(ours.map(async (hub) => ({ ...(await holdingsOf(hub)), deliveries: 0 })));
+/** Nothing is under way, nobody looks on, and nothing is to change by itself: the sources of flow records that a hub knows are those it collects from. */
+function isSettled({ connections, addresses, loose, deliveries, streams }: Holdings): boolean {
+  const taken = new Map(addresses.map((each) => [each.split(' ')[0] as string, Number(/ (\d+)/.exec(each)?.[1])]));
+  const isHub = taken.get('Mmc/sfe.all') === 1;
+  const sources = [...taken].filter(([key, here]) => isHub && /^Msfe\.[^.]*$/.test(key) && here === 0);
+  return (
+    loose.length + deliveries + streams === 0 &&
+    !connections.some((each) => each.includes(' normal ')) &&
+    sources.every(([key]) => taken.get(key.replace('Msfe', 'Mmc/sfe')) === 1)
+  );
+}
+
+/** Octets of resident memory, of each site. */
+export interface Memory {
+  memory: number[];
+  grown: number[];
+}
+
+/** Remembers what the sites hold, once that is settled; what is returned waits until it is the same again. */
+export async function holdings(sites: Skiff[]): Promise<() => Promise<Memory>> {
+  let before = await holdingsOf(sites);
+  await eventually(
+    'what sites hold is settled',
+    async () => {
+      await sleep(LOOK_EVERY);
+      const last = before;
+      before = await holdingsOf(sites);
+      return before.every(isSettled) && isDeepStrictEqual(before, last);
+    },
+    { withinMs: 60_000, explain: () => before },
+  );
+  const memory = sites.map((site) => site.memory());
   return async () => {
-    for (const [index, hub] of ours.entries()) {
-      await eventually(
-        `${hub.name} holds what it did before`,
-        async () => isDeepStrictEqual(await holdingsOf(hub), before[index]),
-        {
-          withinMs: 60_000,
-          explain: async () => ({ before: before[index], now: await holdingsOf(hub) }),
-        },
-      );
-    }
+    // One may have something to do while another has come to rest: what leaks is there at every moment.
+    const pending = new Map(before.map((each, index) => [index, each]));
+    let now: Holdings[] = [];
+    const differences = () =>
+      [...pending].map(([index, was]) => [index, difference(was, now[index] as Holdings)] as const);
+    await eventually(
+      'sites hold what they did before',
+      async () => {
+        await sleep(LOOK_EVERY);
+        now = await holdingsOf(sites);
+        for (const [index, each] of differences()) if (Object.keys(each).length === 0) pending.delete(index);
+        return pending.size === 0;
+      },
+      { withinMs: 60_000, explain: () => Object.fromEntries(differences()) },
+    );
+    const grown = () => sites.map((site, index) => site.memory() - (memory[index] as number));
+    await eventually('sites take little more memory than before', () => Math.max(...grown()) < MOST_GROWN, {
+      withinMs: 30_000,
+      explain: () => ({ memory, grown: grown() }),
+    });
+    return { memory, grown: grown() };
   };
 }

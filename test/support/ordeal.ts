@@ -23,25 +23,49 @@ export async function untilWhole({ edges }: Topology): Promise<void> {
   }
 }
 
-/** Every link between hubs is up; a network may be whole without some of them. */
-async function untilLinked({ hubs }: Topology, { links }: Plan): Promise<void> {
+/** Connections that a Skiff dials beside one to another hub, for streams alone. */
+const DATA_CONNECTIONS = 2;
+
+/** Every line has the connections that it is to have; a network may be whole without some of them. */
+async function untilLinked({ hubs }: Topology, plan: Plan): Promise<void> {
   for (const [index, hub] of hubs.entries()) {
-    const wanted = links.filter(({ from, to }) => from === index || to === index).length;
-    const up = async () =>
-      (await hub.query('io.skupper.router.connection')).filter(({ role }) => role === 'inter-router').length >= wanted;
+    const links = plan.links.filter(({ from, to }) => from === index || to === index);
+    const ours = links.filter(({ from }) => plan.hubs[from] === 'skiff');
+    const wanted = {
+      'inter-router': links.length,
+      'inter-router-data': DATA_CONNECTIONS * ours.length,
+      edge: plan.edges.filter((uplinks) => uplinks.includes(index)).length,
+    };
+    const up = async () => {
+      const connections = await hub.query('io.skupper.router.connection');
+      return Object.entries(wanted).every(
+        ([role, count]) => connections.filter((each) => each.role === role).length >= count,
+      );
+    };
     await eventually(`${hub.name} has its links`, up, { withinMs: 90_000 });
   }
+}
+
+/**
+ * Whether skupper-router (3.5.1) gives cause for a complaint about a stream, without any router of ours, too: one that is
+ * cut beyond it ends as if all were said, and its edges leave a client hanging whose answer had begun when their uplink was
+ * lost.
+ */
+function isTheirs({ what, uplinkLost }: Complaint, { hubs, edgeKind }: Plan): boolean {
+  const edges = edgeKind === 'skupper-router';
+  if (what.startsWith('truncated')) return edges || hubs.includes('skupper-router');
+  return edges && what.startsWith('stuck') && uplinkLost;
 }
 
 /** Builds a network, harms its lines for so many milliseconds, and looks what has become of the traffic. */
 export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
   const topology = await Topology.open(plan, (host) => echo({ host }));
-  let streams: CheckedStreams | undefined;
-  let messages: CheckedMessages | undefined;
+  let streams: CheckedStreams | null = null;
+  let messages: CheckedMessages | null = null;
   try {
     await untilWhole(topology);
     await untilLinked(topology, plan);
-    const released = await holdings(topology.hubs);
+    const released = await holdings(topology.sites);
     streams = new CheckedStreams(topology);
     const [first, ...others] = topology.hubs;
     messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
@@ -49,16 +73,13 @@ export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
     await untilWhole(topology);
     const [streamCounts, messageCounts] = await Promise.all([streams.end(), messages.end()]);
     console.log(JSON.stringify({ harms, streams: streamCounts, messages: messageCounts }));
-    // Edges of skupper-router (3.5.1) leave a client hanging whose answer had begun when their uplink was lost.
-    const isTheirs = ({ what, uplinkLost }: Complaint): boolean =>
-      plan.edgeKind === 'skupper-router' && what.startsWith('stuck') && uplinkLost;
     assert.equal(
-      streams.complaints.filter((complaint) => !isTheirs(complaint)),
+      streams.complaints.filter((complaint) => !isTheirs(complaint, plan)),
       [],
     );
-    assert.equal(messages.wrongs, []);
+    assert.equal([messageCounts.lost, messageCounts.repeated], [0, 0]);
     assert.ok(streamCounts.whole > 0 && messageCounts.accepted > 0);
-    await released();
+    console.log(JSON.stringify(await released()));
   } finally {
     // Nothing looks for machines that are gone.
     const ended = Promise.all([streams?.end(), messages?.end()]);

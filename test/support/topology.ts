@@ -32,6 +32,9 @@ export interface Plan {
 const NORMAL = 5671;
 const EDGE = 45671;
 const INTER_ROUTER = 55671;
+const METRICS = 8080;
+/** Messages that a client may send while one before them has no outcome: that may be on a line that is held up. */
+const MOST_BEHIND = 1_000_000;
 /** Where each edge listens for the service of the first one; that for the second is the next, and so on. */
 const FIRST_LISTENER = 10_000;
 
@@ -60,7 +63,7 @@ export class Hub {
       const { namespace } = this.machine;
       // What was applied once is stored.
       const again = this.site ? { data: this.site.data } : { documents: this.#documents };
-      this.site = await Skiff.run({ namespace, ...again });
+      this.site = await Skiff.run({ namespace, ...again, args: metricsAt(this.machine) });
     }
   }
 
@@ -72,11 +75,11 @@ export class Hub {
 
   /** A client of AMQP at this router. */
   client(): Promise<AmqpClient> {
-    const host = this.machine.address;
-    if (this.#router) return AmqpClient.connect(NORMAL, { host });
+    const options = { host: this.machine.address, session_buffer_size: { outgoing: MOST_BEHIND } };
+    if (this.#router) return AmqpClient.connect(NORMAL, options);
     const { ca, certificate: cert, key } = this.#client;
     const tls = { transport: 'tls' as const, ca: [ca], cert, key, enable_sasl_external: true };
-    return AmqpClient.connect(NORMAL, { host, ...tls });
+    return AmqpClient.connect(NORMAL, { ...options, ...tls });
   }
 
   /** The entities of a type, as management shows them. */
@@ -115,8 +118,12 @@ export interface Edge {
   machine: Machine;
   /** Where it listens for the service of the first edge, the second, … */
   ports: number[];
+  site: Skiff | null;
   start(): Promise<void>;
 }
+
+/** A site tells its metrics where tests reach it. */
+const metricsAt = ({ address }: Machine): string[] => ['--http', `${address}:${METRICS}`];
 
 /** Starts routers, no more at once than a small machine can in time. */
 async function inTurn(routers: { start(): Promise<void> }[]): Promise<void> {
@@ -170,6 +177,11 @@ export class Topology {
       await topology.close();
       throw error;
     }
+  }
+
+  /** Those of ours. */
+  get sites(): Skiff[] {
+    return [...this.hubs, ...this.edges].flatMap(({ site }) => site ?? []);
   }
 
   get lines(): Line[] {
@@ -238,7 +250,7 @@ export class Topology {
     }
     if (edgeKind === 'skupper-router') {
       const router = this.#theirEdge(name, machine, credentials, dials, backend);
-      return { name, machine, ports, start: () => router.start() };
+      return { name, machine, ports, site: null, start: () => router.start() };
     }
     const documents = [
       document('Site', name, { edge: true }),
@@ -247,8 +259,13 @@ export class Topology {
       connector(name, backend, name, outside),
       ...edges.map((_, other) => listener(`to-edge${other}`, ports[other] as number, `edge${other}`, address)),
     ];
-    const start = async (): Promise<void> => void (await Skiff.run({ namespace, documents }));
-    return { name, machine, ports, start };
+    const edge: Edge = {
+      ...{ name, machine, ports, site: null },
+      async start() {
+        edge.site = await Skiff.run({ namespace, documents, args: metricsAt(machine) });
+      },
+    };
+    return edge;
   }
 
   #theirEdge(id: string, machine: Machine, credentials: Issued, dials: Dial[], backend: number): SkupperRouter {
