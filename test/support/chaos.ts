@@ -2,7 +2,10 @@
 import { sleep } from './eventually.ts';
 import type { Line } from './topology.ts';
 
-/** Milliseconds from one harm to the next, and how long each lasts, at most: long enough for routers to be missed. */
+/**
+ * Milliseconds from one harm to the next, and how long each lasts, at most: long enough for routers to be missed, and no
+ * more than half of all the time there is.
+ */
 const BETWEEN = 1_200;
 const LASTS = 7_000;
 const LONGEST_DELAY = 200;
@@ -18,6 +21,7 @@ const harms: ((line: Line) => void)[] = [
 /** For so many milliseconds; all lines are whole when it resolves with the number of harms that were done. */
 export async function harmAtRandom(lines: Line[], milliseconds: number): Promise<number> {
   const until = performance.now() + milliseconds;
+  const lasts = Math.min(LASTS, milliseconds / 2);
   const mending = new Map<Line, Promise<void>>();
   let count = 0;
   while (performance.now() < until) {
@@ -25,7 +29,7 @@ export async function harmAtRandom(lines: Line[], milliseconds: number): Promise
     const line = whole[Math.floor(Math.random() * whole.length)];
     if (line) {
       harms[count++ % harms.length]?.(line);
-      const mended = sleep(Math.random() * LASTS).then(() => {
+      const mended = sleep(Math.random() * lasts).then(() => {
         mend(line);
         mending.delete(line);
       });

@@ -27,7 +27,7 @@ export async function untilWhole({ edges }: Topology): Promise<void> {
 const DATA_CONNECTIONS = 2;
 
 /** Every line has the connections that it is to have; a network may be whole without some of them. */
-async function untilLinked({ hubs }: Topology, plan: Plan): Promise<void> {
+async function untilLinked({ hubs, plan }: Topology): Promise<void> {
   for (const [index, hub] of hubs.entries()) {
     const links = plan.links.filter(({ from, to }) => from === index || to === index);
     const ours = links.filter(({ from }) => plan.hubs[from] === 'skiff');
@@ -57,24 +57,27 @@ function isTheirs({ what, uplinkLost }: Complaint, { hubs, edgeKind }: Plan): bo
   return edges && what.startsWith('stuck') && uplinkLost;
 }
 
-/** Builds a network, harms its lines for so many milliseconds, and looks what has become of the traffic. */
-export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
-  const topology = await Topology.open(plan, (host) => echo({ host }));
-  let streams: CheckedStreams | null = null;
-  let messages: CheckedMessages | null = null;
+/** Builds a network of which each edge offers an echo. */
+export const networkOf = (plan: Plan): Promise<Topology> => Topology.open(plan, (host) => echo({ host }));
+
+/**
+ * Harms the lines of a network for so many milliseconds, and looks what has become of the traffic. It is the last that is
+ * done with it.
+ */
+export async function undergo(topology: Topology, milliseconds: number): Promise<void> {
+  await untilWhole(topology);
+  await untilLinked(topology);
+  const released = await holdings(topology.sites);
+  const streams = new CheckedStreams(topology);
+  const [first, ...others] = topology.hubs;
+  const messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
   try {
-    await untilWhole(topology);
-    await untilLinked(topology, plan);
-    const released = await holdings(topology.sites);
-    streams = new CheckedStreams(topology);
-    const [first, ...others] = topology.hubs;
-    messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
     const harms = await harmAtRandom(topology.lines, milliseconds);
     await untilWhole(topology);
     const [streamCounts, messageCounts] = await Promise.all([streams.end(), messages.end()]);
     console.log(JSON.stringify({ harms, streams: streamCounts, messages: messageCounts }));
     assert.equal(
-      streams.complaints.filter((complaint) => !isTheirs(complaint, plan)),
+      streams.complaints.filter((complaint) => !isTheirs(complaint, topology.plan)),
       [],
     );
     assert.equal([messageCounts.lost, messageCounts.repeated], [0, 0]);
@@ -82,9 +85,17 @@ export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
     console.log(JSON.stringify(await released()));
   } finally {
     // Nothing looks for machines that are gone.
-    const ended = Promise.all([streams?.end(), messages?.end()]);
+    await Promise.all([streams.end(), messages.end(), closeSockets()]);
+  }
+}
+
+/** The same, of a network that is built for it. */
+export async function ordeal(plan: Plan, milliseconds: number): Promise<void> {
+  const topology = await networkOf(plan);
+  try {
+    await undergo(topology, milliseconds);
+  } finally {
     await closeSockets();
-    await ended;
     await topology.close();
   }
 }

@@ -152,10 +152,10 @@ export class Topology {
   readonly #machines: Machine[] = [];
   readonly #ca: Ca = makeCa('topology');
   readonly #hosts: string[];
-  readonly #plan: Plan;
+  readonly plan: Plan;
 
   private constructor(plan: Plan) {
-    this.#plan = plan;
+    this.plan = plan;
     for (let index = 0; index < plan.hubs.length; index++) this.#machines.push(new Machine(`h${index}`));
     for (let index = 0; index < plan.edges.length; index++) this.#machines.push(new Machine(`e${index}`));
     this.#hosts = this.#machines.flatMap(({ address, outside }) => [address, outside]);
@@ -196,11 +196,11 @@ export class Topology {
   }
 
   #edgeMachine(index: number): Machine {
-    return this.#machines[this.#plan.hubs.length + index] as Machine;
+    return this.#machines[this.plan.hubs.length + index] as Machine;
   }
 
   async #hub(index: number): Promise<Hub> {
-    const { hubs, links } = this.#plan;
+    const { hubs, links } = this.plan;
     const kind = hubs[index] as Kind;
     const name = `hub${index}`;
     const machine = this.#machines[index] as Machine;
@@ -236,7 +236,7 @@ export class Topology {
   }
 
   async #edge(index: number, backend: number): Promise<Edge> {
-    const { edges, edgeKind = 'skiff' } = this.#plan;
+    const { edges, edgeKind = 'skiff' } = this.plan;
     const name = `edge${index}`;
     const machine = this.#edgeMachine(index);
     const { outside, address, namespace } = machine;
@@ -273,7 +273,7 @@ export class Topology {
     const neighbours = dials.map(({ cost, port }) => ({ host: outside, cost, port }));
     const more: Entity[] = [
       ['tcpConnector', { name: id, address: id, host: outside, port: `${backend}` }],
-      ...this.#plan.edges.map((_, other): Entity => {
+      ...this.plan.edges.map((_, other): Entity => {
         const port = `${FIRST_LISTENER + other}`;
         return ['tcpListener', { name: `to-edge${other}`, address: `edge${other}`, host, port }];
       }),
