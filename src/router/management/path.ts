@@ -1,5 +1,5 @@
 /** Where a message would go from here, and why: what each consumer of its address has for and against it. */
-import { USUAL_PRIORITY } from '../../amqp/message.ts';
+import { NULL_BODY, USUAL_PRIORITY } from '../../amqp/message.ts';
 import { Chunk } from '../../net/chunk.ts';
 import { addressKey } from '../addresses.ts';
 import { type Criterion, difference, type Standing, standings } from '../anycast.ts';
@@ -94,8 +94,10 @@ function arrivalOf({ address, ingress, trace }: Journey): Arrival {
   const annotations = { flags: 0, toOverride: null, ingress: ingress && `0/${ingress}`, trace, mesh: null };
   const head = {
     ...{ annotations: { ...annotations, trace: trace.map((id) => `0/${id}`) }, bareStart: 0, bodyStart: 0 },
-    ...{ priority: USUAL_PRIORITY, to: address, subject: null, replyTo: null, correlationId: null, contentType: null },
+    ...{ priority: USUAL_PRIORITY, to: address, subject: null, correlationId: null },
+    // A connector takes nothing else.
+    ...{ replyTo: 'a client', contentType: 'application/octet-stream' },
   };
-  const nothing = { first: new Chunk(Buffer.alloc(0), 0, 0), bodyOffset: 0, complete: false, settled: false };
-  return { head, ...nothing, address, byLink: false, via: null };
+  const first = new Chunk(Buffer.from(NULL_BODY), 0, NULL_BODY.length);
+  return { head, first, bodyOffset: 0, complete: false, settled: false, address, byLink: false, via: null };
 }
