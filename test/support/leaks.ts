@@ -7,6 +7,8 @@ import type { Skiff } from './skiff.ts';
 /** Milliseconds from one look to the next. */
 const LOOK_EVERY = 500;
 
+/** A link whose line was cut again and again is tried a minute after the last time. */
+const RESTS_WITHIN = 120_000;
 /**
  * Octets by which the memory of a site may have grown, half of what it takes at rest: V8 keeps up to three times 16 MiB
  * for objects that live for a moment, and there are the slabs and the code that traffic brings.
@@ -84,7 +86,7 @@ export async function holdings(sites: Skiff[]): Promise<() => Promise<Memory>> {
         for (const [index, each] of differences()) if (Object.keys(each).length === 0) pending.delete(index);
         return pending.size === 0;
       },
-      { withinMs: 60_000, explain: () => Object.fromEntries(differences()) },
+      { withinMs: RESTS_WITHIN, explain: () => Object.fromEntries(differences()) },
     );
     const grown = () => sites.map((site, index) => site.memory() - (memory[index] as number));
     await eventually('sites take little more memory than before', () => Math.max(...grown()) < MOST_GROWN, {
