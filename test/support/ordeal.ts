@@ -4,6 +4,7 @@ import { harmAtRandom } from './chaos.ts';
 import { CheckedMessages, CheckedStreams, type Complaint } from './checked-traffic.ts';
 import { eventually } from './eventually.ts';
 import { holdings } from './leaks.ts';
+import type { Shown } from './skiff.ts';
 import { closeSockets, echo, exchange } from './tcp.ts';
 import { type Plan, Topology } from './topology.ts';
 
@@ -23,11 +24,19 @@ export async function untilWhole({ edges }: Topology): Promise<void> {
   }
 }
 
+const isUsed = ({ status }: Shown): boolean =>
+  status.status === 'Ready' && !status.conditions.some(({ message }) => message.startsWith('Standby'));
+
 /** Connections that a Skiff dials beside one to another hub, for streams alone. */
 const DATA_CONNECTIONS = 2;
 
-/** Every line has the connections that it is to have; a network may be whole without some of them. */
-async function untilLinked({ hubs, plan }: Topology): Promise<void> {
+/**
+ * Every line has the connections that it is to have, and edges of ours use the one that they prefer; a network may be whole
+ * without.
+ */
+async function untilLinked({ hubs, edges, plan }: Topology): Promise<void> {
+  for (const [index, { site }] of edges.entries())
+    await site?.until('Link', `hub${plan.edges[index]?.[0]}`, isUsed, 90_000);
   for (const [index, hub] of hubs.entries()) {
     const links = plan.links.filter(({ from, to }) => from === index || to === index);
     const ours = links.filter(({ from }) => plan.hubs[from] === 'skiff');
