@@ -264,7 +264,8 @@ test('a connection is closed on request, but none between interior routers', asy
   const close = async (identity: unknown) =>
     management.ask({ operation: 'UPDATE', type, identity }, { adminStatus: 'deleted' });
   const closed = new Promise<void>((resolve) => other.connection.once('connection_close', () => resolve()));
-  assert.is((await close(await numberOf(container))).status, 200);
+  const answer = await close(await numberOf(container));
+  assert.equal([answer.status, answer.body.adminStatus, answer.body.operStatus], [200, 'deleted', 'closing']);
   await closed;
   await eventually('it is gone from the table', async () => (await numberOf(container)) === undefined);
   const refused = await close(await numberOf(idOf(hub2)));
@@ -287,7 +288,11 @@ test('connections of TCP are shown, and closed on request', async () => {
   );
   const closed = ending(socket);
   const type = typeName('connection');
-  await management.ask({ operation: 'UPDATE', type, identity: own?.identity }, { adminStatus: 'deleted' });
+  const answer = await management.ask(
+    { operation: 'UPDATE', type, identity: own?.identity },
+    { adminStatus: 'deleted' },
+  );
+  assert.is(answer.body.adminStatus, 'deleted');
   assert.is(await closed, 'reset');
 });
 

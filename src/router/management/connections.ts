@@ -89,6 +89,8 @@ function lastDelivery({ counts, lastHeard, outbox }: Connection): number | null 
 
 const seconds = (since: number): number => Math.max(0, Math.floor((performance.now() - since) / 1_000));
 
+const isClosing = ({ peer, socket }: Shown): boolean => peer?.connection.closing ?? socket.destroyed;
+
 const isExternal = ({ options }: Connection): boolean => options.sasl?.mechanism === 'EXTERNAL';
 
 export const connection = entityType<Shown>({
@@ -117,8 +119,8 @@ export const connection = entityType<Shown>({
     properties: map((shown) => amqp(propertiesOf)(shown) ?? {}),
     opened: flag((shown) => amqp(({ remote }) => remote !== null)(shown) ?? true),
     active: flag(({ peer }) => !(peer instanceof Uplink) || peer.active),
-    adminStatus: word(['enabled', 'deleted'])(() => 'enabled'),
-    operStatus: word(['up', 'closing'])(({ peer }) => (peer?.connection.closing ? 'closing' : 'up')),
+    adminStatus: word(['enabled', 'deleted'])((shown) => (isClosing(shown) ? 'deleted' : 'enabled')),
+    operStatus: word(['up', 'closing'])((shown) => (isClosing(shown) ? 'closing' : 'up')),
     uptimeSeconds: number(({ since }) => seconds(since)),
     lastDlvSeconds: number(amqp(lastDelivery)),
     enableProtocolTrace: flag(() => false),
