@@ -35,6 +35,11 @@ export interface Case {
   quick?: boolean;
   /** When less would say nothing. */
   atLeastSeconds?: number;
+  /**
+   * Seconds of the same load before the first round, for what runs through so much code that the usual warming up leaves
+   * a compiler at work.
+   */
+  warmUp?: number;
   /** Measured once, however many rounds there are. */
   once?: boolean;
   /** Needs processes that have done nothing yet, so it is given new ones each time. */

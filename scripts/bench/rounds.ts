@@ -1,5 +1,5 @@
 /** Runs cases: each round measures one after another on every system. */
-import type { Case, Sample } from './bench.ts';
+import type { Case, Sample, Setting } from './bench.ts';
 import type { Load } from './load/load.ts';
 import { type Patience, QUIET } from './patience.ts';
 import type { CaseResult } from './statistics.ts';
@@ -26,6 +26,8 @@ export class Rounds {
   readonly #options: RoundsOptions;
   /** Deployments that are kept from case to case, by system and layout. */
   readonly #kept = new Map<string, Deployment>();
+  /** Deployments that have been warmed up for a case. */
+  readonly #warm = new Map<string, Deployment>();
 
   constructor(options: RoundsOptions) {
     this.#options = options;
@@ -70,7 +72,9 @@ export class Rounds {
     const seconds = Math.max(this.#options.seconds, definition.atLeastSeconds ?? 0);
     if (!definition.fresh) {
       const deployment = await this.#deployment(system, definition.layout);
-      return definition.measure({ deployment, load, seconds, churn, world });
+      const setting = { deployment, load, churn, world };
+      await this.#warmUp(definition, system, setting);
+      return definition.measure({ ...setting, seconds });
     }
     const deployment = await system.start(definition.layout, world);
     try {
@@ -78,6 +82,15 @@ export class Rounds {
     } finally {
       await deployment.stop();
     }
+  }
+
+  /** The case itself, whose result counts for nothing. */
+  async #warmUp({ name, warmUp, measure }: Case, system: System, setting: Omit<Setting, 'seconds'>): Promise<void> {
+    const key = `${system.name} ${name}`;
+    const needless = system.name === 'direct' || this.#warm.get(key) === setting.deployment;
+    if (warmUp === undefined || !this.#options.thorough || needless) return;
+    await measure({ ...setting, seconds: warmUp });
+    this.#warm.set(key, setting.deployment);
   }
 
   async #deployment(system: System, layout: LayoutName): Promise<Deployment> {
