@@ -64,9 +64,10 @@ export class StreamingLinks {
     return rested.sender;
   }
 
+  /** When there are too many, the one goes that has been idle the longest: on the last there may be something left. */
   #keep(sender: Sender): void {
-    if (this.#idle.length < MAX_IDLE) this.#idle.push(sender);
-    else sender.session.end();
+    this.#idle.push(sender);
+    if (this.#idle.length > MAX_IDLE) this.#idle.shift()?.session.end();
   }
 }
 
