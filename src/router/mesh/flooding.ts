@@ -39,9 +39,10 @@ export class Flooding {
   ): LinkId[] {
     const firstHand = isFirstHand(message, trace);
     const aboutLinks = message.opcode === 'RA' || message.opcode === 'LSU';
-    // An advertisement that is no news tells those further on that its router is alive. The rest they have.
-    if (!isNews && !(message.opcode === 'RA' && firstHand && now - origin.relayedAt >= REPEAT_INTERVAL)) return [];
-    origin.relayedAt = now;
+    // An advertisement that is no news tells those further on that its router is alive, and has a skupper-router that knows
+    // less than we do ask again. The rest they have.
+    if (!isNews && !(message.opcode === 'RA' && firstHand && now - origin.advertisedAt >= REPEAT_INTERVAL)) return [];
+    if (message.opcode === 'RA') origin.advertisedAt = now;
     const passed = new Set(trace);
     return this.#links(message.id, isNews && (aboutLinks || this.#unsettled(now)))
       .filter((link) => link !== from && !passed.has(`0/${link.router}`) && (firstHand || link.skiff))

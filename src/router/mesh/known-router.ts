@@ -35,8 +35,8 @@ export class KnownRouter {
   heardMobileSequence = 0;
   /** When it was last heard of. */
   heardAt: number;
-  /** When a message of it that was no news last went on to others. */
-  relayedAt = Number.NEGATIVE_INFINITY;
+  /** When an advertisement of it last went on to others. */
+  advertisedAt = Number.NEGATIVE_INFINITY;
   /** How it is reached; null: it is not. */
   facts: RemoteRouterFacts | null = null;
   /** As a neighbour: its link state has named this router since the link came up. null: it is none. */

@@ -260,6 +260,17 @@ test('a link state that was seen goes no further, whichever way it comes again',
   assert.equal(stage.flood(1, update('z', 1, { x: 1 }), 'x', 'y'), [], 'nor to a router that had it');
 });
 
+test('an advertisement that is no news goes on once a second, whatever else its router has said', () => {
+  const stage = new Stage();
+  const change = { add: [{ key: 'Mecho', treatment: 'balanced' as const }], del: [] };
+  assert.equal(stage.flood(1, { opcode: 'MAU', id: 'x', mobileSequence: 1, change }), [2]);
+  const repeated = advertisement('x', 1, 1, 1);
+  assert.equal(stage.flood(1, repeated), [2], 'who knows less than this router asks again for that');
+  assert.equal(stage.flood(1, repeated), []);
+  stage.run(1_000);
+  assert.equal(stage.flood(1, repeated), [2]);
+});
+
 test('invented routers are remembered up to a limit, and asked nothing', () => {
   const stage = new Stage();
   for (let count = 0; count < MAX_ROUTERS + 5_000; count++) stage.flood(1, advertisement(`r${count}`, 1), 'x');
