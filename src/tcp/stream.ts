@@ -51,6 +51,8 @@ export abstract class TcpStream implements Sink, Source, BagItem {
   #inSettled = false;
   #inEnded = false;
   #inDone = false;
+  /** Its end may be one, or mean that both streams were given up. */
+  #inDoubt = false;
   /** What is with the socket and not yet with the kernel. */
   #underWay: Chunk[] = [];
   /** What waits for that. */
@@ -103,7 +105,7 @@ export abstract class TcpStream implements Sink, Source, BagItem {
     this.#attached = true;
     this.#updateReading();
     if (this.#waiting.length > 0) this.#writeWaiting();
-    else if (this.#inEnded) this.#endSocket();
+    else if (this.#atEnd) this.#endSocket();
   }
 
   /** To be called now and then: a peer that is gone without a word is noticed. Most streams end before that matters. */
@@ -150,6 +152,7 @@ export abstract class TcpStream implements Sink, Source, BagItem {
       this.#window.take(state.sectionOffset);
     } else if (state.outcome === 'accepted') {
       this.#outDone = true;
+      this.#dispelDoubt();
     } else {
       // Anything else means that the other side is gone.
       this.fail();
@@ -162,6 +165,12 @@ export abstract class TcpStream implements Sink, Source, BagItem {
 
   onWritable(): void {
     this.#updateReading();
+  }
+
+  #dispelDoubt(): void {
+    if (!this.#inDoubt) return;
+    this.#inDoubt = false;
+    if (this.#attached && this.#atEnd) this.#endSocket();
   }
 
   // As the sink of what is written to the socket.
@@ -202,7 +211,15 @@ export abstract class TcpStream implements Sink, Source, BagItem {
       this.fail();
       return;
     }
-    if (this.#attached && this.#waiting.length === 0) this.#endSocket();
+    // Who gives up a stream whose other direction has ended says no more than who ends it. Only the latter has said before
+    // that all of that direction arrived; that word may have gone another way, and still be on it.
+    this.#inDoubt = settled && !this.#outDone;
+    if (this.#attached && this.#atEnd) this.#endSocket();
+  }
+
+  /** All has come, and nothing of it waits for the socket. */
+  get #atEnd(): boolean {
+    return this.#inEnded && !this.#inDoubt && this.#waiting.length === 0;
   }
 
   abort(): void {
@@ -244,7 +261,7 @@ export abstract class TcpStream implements Sink, Source, BagItem {
       const chunks = this.#waiting.splice(0, WRITE_TOGETHER);
       if (this.#writer.write(chunks.map((chunk) => chunk.view()))) for (const chunk of chunks) this.#onWritten(chunk);
       else this.#underWay = chunks;
-      if (this.#waiting.length === 0 && this.#inEnded && !this.#over) this.#endSocket();
+      if (this.#atEnd && !this.#over) this.#endSocket();
     }
   }
 

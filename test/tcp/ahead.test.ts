@@ -1,8 +1,9 @@
-/** How far a client's octets may run ahead of the answer to its stream, and what an end that comes late does not undo. */
+/** How far a client's octets may run ahead of the answer to its stream, and what becomes of ends that come late or in doubt. */
+import type { Socket } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { IncomingDelivery } from '../../src/amqp/delivery.ts';
-import { MODIFIED_FAILED } from '../../src/amqp/performatives.ts';
+import { ACCEPTED, MODIFIED_FAILED } from '../../src/amqp/performatives.ts';
 import { Chunk } from '../../src/net/chunk.ts';
 import type { Arrival, Consumer, Sink, Source } from '../../src/router/forwarding.ts';
 import { InboundLink } from '../../src/router/inbound.ts';
@@ -12,7 +13,7 @@ import { Router } from '../../src/router/router.ts';
 import { openingOf } from '../../src/tcp/encapsulation.ts';
 import { Listener } from '../../src/tcp/listener.ts';
 import { eventually, sleep } from '../support/eventually.ts';
-import { closeSockets, connect } from '../support/tcp.ts';
+import { closeSockets, connect, ending } from '../support/tcp.ts';
 
 test.after(closeSockets);
 
@@ -53,9 +54,8 @@ class Taker implements Consumer, Sink {
   }
 }
 
-test('one read of a client goes ahead of the answer, and its end does not', async () => {
-  const router = newRouter();
-  const far = new Taker();
+/** A client of a listener, whose streams come to `far`. */
+async function clientOf(router: Router, far: Taker): Promise<{ client: Socket; listener: Listener }> {
   router.addresses.addConsumer('Mecho', far);
   let state: PartState | null = null;
   const config = { kind: 'listener', name: 'echo', routingKey: 'echo', host: '127.0.0.1', port: 0 } as const;
@@ -63,7 +63,13 @@ test('one read of a client goes ahead of the answer, and its end does not', asyn
     state = look();
   });
   await listener.settled;
-  const client = await connect((state as unknown as ListenerState).port as number);
+  return { client: await connect((state as unknown as ListenerState).port as number), listener };
+}
+
+test('one read of a client goes ahead of the answer, and its end does not', async () => {
+  const router = newRouter();
+  const far = new Taker();
+  const { client, listener } = await clientOf(router, far);
   const octets = 300_000;
   client.end(Buffer.alloc(octets));
   await eventually('the first octets have come', () => far.octets > 0);
@@ -81,6 +87,30 @@ test('one read of a client goes ahead of the answer, and its end does not', asyn
   client.resume();
   await eventually('the stream is over', () => listener.connectionsOpen === 0);
   listener.close(true);
+});
+
+test('an answer whose end may mean that it was given up waits for word on what the client said', async () => {
+  for (const [outcome, how] of [
+    [ACCEPTED, 'end'],
+    [MODIFIED_FAILED, 'reset'],
+  ] as const) {
+    const router = newRouter();
+    const far = new Taker();
+    const { client, listener } = await clientOf(router, far);
+    client.end('a question');
+    await eventually('it has come', () => far.octets > 0);
+    const answer: Source = { onOutcome() {}, onWritable() {} };
+    const sink = router.route(openingOf(far.arrival?.head.replyTo as string, null), answer);
+    await eventually('its end has come', () => far.ended);
+    sink?.write(new Chunk(Buffer.from('half an ans'), 0, 11));
+    sink?.end(true);
+    const ended = ending(client);
+    client.resume();
+    far.source?.onOutcome(outcome, true);
+    assert.is(await ended, how);
+    await eventually('the stream is over', () => listener.connectionsOpen === 0);
+    listener.close(true);
+  }
 });
 
 test('a stream that has come whole is not taken back by its sender', () => {
