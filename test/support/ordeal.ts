@@ -55,6 +55,17 @@ async function untilLinked({ hubs, edges, plan }: Topology): Promise<void> {
   }
 }
 
+/** Every hub of ours knows of all edges and what they offer; not each is on the way between two of them. */
+async function untilKnown({ hubs, edges }: Topology): Promise<void> {
+  for (const hub of hubs.filter(({ kind }) => kind === 'skiff')) {
+    const known = async () => {
+      const keys = (await hub.query('io.skupper.router.router.address')).map(({ key }) => String(key));
+      return edges.every(({ name }) => ['M', 'H'].every((kind) => keys.some((key) => key.startsWith(kind + name))));
+    };
+    await eventually(`${hub.name} knows of all edges`, known, { withinMs: 90_000 });
+  }
+}
+
 /**
  * Whether skupper-router (3.5.1) gives cause for a complaint about a stream, without any router of ours, too: one that is
  * cut beyond it ends as if all were said, and its edges leave a client hanging whose answer had begun when their uplink was
@@ -76,6 +87,7 @@ export const networkOf = (plan: Plan): Promise<Topology> => Topology.open(plan, 
 export async function undergo(topology: Topology, milliseconds: number): Promise<void> {
   await untilWhole(topology);
   await untilLinked(topology);
+  await untilKnown(topology);
   const released = await holdings(topology.sites);
   const streams = new CheckedStreams(topology);
   const [first, ...others] = topology.hubs;
