@@ -66,7 +66,7 @@ if (missing !== null) {
   });
 
   test('a ring of three, and edges with one and two ways up', async () => {
-    await undergo(topology, 7_000);
+    await undergo(topology, 5_000);
   });
 }
 
