@@ -88,7 +88,9 @@ export async function undergo(topology: Topology, milliseconds: number): Promise
   await untilWhole(topology);
   await untilLinked(topology);
   await untilKnown(topology);
-  const released = await holdings(topology.sites);
+  const { hubs, edgeKind } = topology.plan;
+  const mixed = [...hubs, edgeKind].includes('skupper-router');
+  const released = await holdings(topology.sites, { mixed });
   const streams = new CheckedStreams(topology);
   const [first, ...others] = topology.hubs;
   const messages = new CheckedMessages(first as (typeof others)[number], others.slice(-2));
