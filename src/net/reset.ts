@@ -3,6 +3,9 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { discard } from './reading.ts';
 
+/** How long a connection that is to be reset may take to come to stand, in milliseconds. */
+const STANDS_WITHIN = 1_000;
+
 /**
  * Resets a socket. One whose end is on its way to the kernel is reset as soon as it is there: Node would otherwise lose
  * the handle (libuv refuses a reset during a shutdown), with its descriptor, and could not end the thread any more.
@@ -10,8 +13,7 @@ import { discard } from './reading.ts';
 export function reset(socket: Socket): void {
   if (socket.destroyed) return;
   if (socket.connecting) {
-    parentOf(socket)?.destroy();
-    socket.destroy();
+    giveUp(socket);
     return;
   }
   if (!socket.writableEnded || socket.writableFinished || socket.writableLength > 0) {
@@ -21,6 +23,18 @@ export function reset(socket: Socket): void {
   discard(socket);
   socket.once('finish', () => cut(socket));
   socket.once('error', () => socket.destroy());
+}
+
+/** The other end may have the connection already, and word of that be on its way: closed now, it would see an end. */
+function giveUp(socket: Socket): void {
+  if (socket instanceof TLSSocket) {
+    parentOf(socket)?.destroy();
+    socket.destroy();
+    return;
+  }
+  socket.resetAndDestroy();
+  const timer = setTimeout(() => socket.destroy(), STANDS_WITHIN);
+  socket.once('close', () => clearTimeout(timer));
 }
 
 function cut(socket: Socket): void {

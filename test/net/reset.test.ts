@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import net, { type Socket } from 'node:net';
 import tls from 'node:tls';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -54,6 +54,19 @@ test('a connection that does not stand yet is given up', async () => {
   const { near } = await pair();
   Object.defineProperty(near, 'connecting', { value: true });
   reset(near);
+  await eventually('it is closed', () => near.closed);
+});
+
+test('a connection that stands, of which this end has not heard yet, is reset', async () => {
+  const { promise, resolve } = Promise.withResolvers<Socket>();
+  const { port } = await serve(resolve);
+  const near = net.connect(port, '127.0.0.1');
+  near.on('error', () => {});
+  // The kernel has made the connection by then; Node says so in a later turn.
+  process.nextTick(() => reset(near));
+  const far = await promise;
+  far.resume();
+  assert.is(await ending(far), 'reset');
   await eventually('it is closed', () => near.closed);
 });
 
