@@ -3,7 +3,7 @@
  * arrives when it is released, as TCP would have sent it again.
  */
 import net, { type Socket } from 'node:net';
-import { serve } from './tcp.ts';
+import { serve, track } from './tcp.ts';
 
 /** Octets on their way in one direction, beyond which the sender has to wait. */
 const ON_THE_WAY = 256 * 1024;
@@ -89,7 +89,7 @@ export class Relay {
       return;
     }
     const { host = '127.0.0.1', port } = this.#options.target;
-    const far = net.connect({ host, port, allowHalfOpen: true, noDelay: true });
+    const far = track(net.connect({ host, port, allowHalfOpen: true, noDelay: true }));
     for (const [from, to] of [
       [near, far],
       [far, near],
@@ -122,18 +122,29 @@ class Direction {
       });
     });
     from.on('end', () => this.#arrive(0, () => to.end()));
-    from.on('close', () =>
-      this.#arrive(0, () => {
-        to.destroy();
-        onOver();
-      }),
-    );
+    const end = (): void => {
+      to.destroy();
+      this.#drop();
+      onOver();
+    };
+    // Nothing arrives where nobody is, however long it would have been under way.
+    from.on('close', () => (to.destroyed ? end() : this.#arrive(0, end)));
+    to.on('close', () => {
+      this.#drop();
+      if (from.destroyed) onOver();
+    });
     from.on('error', () => {});
   }
 
   #arrive(octets: number, act: () => void): void {
     this.#queue.push({ due: Math.max(this.#queue.at(-1)?.due ?? 0, this.#relay.dueOf(octets)), act });
     if (this.#queue.length === 1) this.deliver();
+  }
+
+  #drop(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#queue.length = 0;
   }
 
   deliver(): void {

@@ -12,7 +12,8 @@ export async function closeSockets(): Promise<void> {
   servers.clear();
 }
 
-function track(socket: Socket): Socket {
+/** `closeSockets` closes it. */
+export function track(socket: Socket): Socket {
   sockets.add(socket);
   socket.once('close', () => sockets.delete(socket));
   return socket;
