@@ -221,7 +221,7 @@ export class Uplink extends Peer {
   #openSession(): Session {
     const session = this.connection.openSession();
     session.onEnded = (error) => {
-      if (session === this.#control || session === this.#data)
+      if (this.#isCurrent(session))
         this.connection.close(
           new AmqpError(
             Condition.internalError,
@@ -388,9 +388,13 @@ export class Uplink extends Peer {
     for (const address of [...this.router.addresses.all()]) this.onAddressChange(address);
   }
 
-  /** Not when the session is one of a time before, which ends when nothing is under way any more. */
+  /** Not one of a time before, which ends when nothing is under way any more. */
+  #isCurrent(session: Session): boolean {
+    return session === this.#control || session === this.#data;
+  }
+
   #refused(session: Session, what: string, error: ErrorValue | null): void {
-    if ((session !== this.#control && session !== this.#data) || this.connection.closed) return;
+    if (!this.#isCurrent(session) || this.connection.closed) return;
     this.connection.close(
       new AmqpError(
         Condition.notAllowed,

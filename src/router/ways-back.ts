@@ -50,7 +50,7 @@ export class WaysBack {
   }
 
   #look(): void {
-    for (const answer of this.#waiting) if (!answer.isWaiting()) this.#waiting.delete(answer);
+    for (const answer of this.#waiting) if (!answer.look()) this.#waiting.delete(answer);
     if (this.#waiting.size > 0 || !this.#timer) return;
     clearInterval(this.#timer);
     this.#timer = null;
@@ -76,8 +76,8 @@ class WaitingAnswer implements Sink {
     first.compact();
   }
 
-  /** Whether it has to be looked after further; what may go on, goes on. */
-  isWaiting(): boolean {
+  /** Goes on if there is a way, and gives up when it took too long. Returns whether it still waits. */
+  look(): boolean {
     if (this.#over || this.#sink) return false;
     const sink = this.#find();
     if (sink) this.#goOn(sink);

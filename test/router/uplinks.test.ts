@@ -10,10 +10,6 @@ import { closeSockets } from '../support/tcp.ts';
 const test = suite('uplinks');
 const running: TestRouter[] = [];
 const ca = makeCa('network');
-const material = (commonName: string, hosts: string[] = []) => ({
-  ...ca.issue({ commonName, hosts }),
-  ca: ca.certificate,
-});
 
 test.after.each(async () => {
   for (const router of running.splice(0)) await router.parts.stop(200);
@@ -28,7 +24,7 @@ function start(id: string, mode?: 'edge'): TestRouter {
 
 async function newHub(id: string): Promise<number> {
   const hub = start(id);
-  const tls = material(id, ['127.0.0.1']);
+  const tls = ca.issue({ commonName: id, hosts: ['127.0.0.1'] });
   await hub.put({ kind: 'access', name: 'edge', role: 'edge', host: '127.0.0.1', port: 0, tls });
   return hub.state('access', 'edge')?.port as number;
 }
@@ -40,7 +36,7 @@ async function open() {
     east: await Relay.open({ target: { port: await newHub('east') } }),
   };
   const store = start('store', 'edge');
-  const tls = material('store');
+  const tls = ca.issue({ commonName: 'store' });
   const cost = (name: 'west' | 'east', cost: number): Promise<void> => {
     const endpoints = [{ host: '127.0.0.1', port: lines[name].port }];
     return store.put({ kind: 'link', name, role: 'edge', endpoints, cost, tls });

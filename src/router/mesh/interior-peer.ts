@@ -176,7 +176,7 @@ export class InteriorPeer extends Peer {
   protected override onWantsToReceive(session: Session, attach: Attach): void {
     const capabilities = attach.source?.capabilities ?? [];
     if (capabilities.includes(CONTROL) && !this.isData) {
-      if (this.#control) throw new AmqpError(Condition.notAllowed, 'routers talk by one link in each direction');
+      if (this.#control) throw secondControl();
       this.#controlAttached(this.acceptSender(session, attach, this.#controlSender()));
     } else if (capabilities.includes(DATA) && !this.isData && this.#data.length < PRIORITIES) {
       this.#data.push(this.acceptSender(session, attach, this.#dataSender()));
@@ -188,7 +188,7 @@ export class InteriorPeer extends Peer {
   protected override onWantsToSend(session: Session, attach: Attach): void {
     const { address = null, capabilities = [] } = attach.target ?? {};
     if (capabilities.includes(CONTROL) && !this.isData) {
-      if (this.#heard) throw new AmqpError(Condition.notAllowed, 'routers talk by one link in each direction');
+      if (this.#heard) throw secondControl();
       this.acceptReceiver(session, attach, this.#controlReceiver()).setCapacity(LINK_CAPACITY);
       this.#hears();
     } else if (address === null) {
@@ -291,4 +291,8 @@ export class InteriorPeer extends Peer {
       control.setCapacity(LINK_CAPACITY);
     }, FLOOD_PAUSE);
   }
+}
+
+function secondControl(): AmqpError {
+  return new AmqpError(Condition.notAllowed, 'routers talk by one link in each direction');
 }

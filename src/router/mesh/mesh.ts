@@ -20,7 +20,7 @@ import { Destination, RemoteRouter } from './remote-router.ts';
 import { Trunk } from './trunk.ts';
 
 /** Lines of the log for routers that come or go together. */
-const MAX_LINES = 10;
+const MOST_LOGGED = 10;
 /** Addresses of routing messages, by who they are for. */
 const HELLO = '_local/qdhello';
 const ROUTING = /^_topo\/0\/([^/]+)\/qdrouter(?:\.ma)?$/;
@@ -261,8 +261,8 @@ export class Mesh {
 
 /** One line each, unless half a network comes or goes. */
 function logRouters(ids: string[], what: string): void {
-  if (ids.length <= MAX_LINES) for (const id of ids) log.info('mesh', `${id} is ${what}`);
-  else log.info('mesh', `${ids.slice(0, MAX_LINES).join(', ')} and ${ids.length - MAX_LINES} others are ${what}`);
+  if (ids.length <= MOST_LOGGED) for (const id of ids) log.info('mesh', `${id} is ${what}`);
+  else log.info('mesh', `${ids.slice(0, MOST_LOGGED).join(', ')} and ${ids.length - MOST_LOGGED} others are ${what}`);
 }
 
 function logProblem({ code, message, hint, router, active }: MeshProblemState): void {
