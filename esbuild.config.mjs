@@ -1,6 +1,6 @@
 /**
- * The JavaScript inside the executable: the main program, each worker thread and each package that few need, one CommonJS
- * text each.
+ * The JavaScript inside the executable: what Node runs first, the main program, each worker thread and each package that few
+ * need, one CommonJS text each.
  */
 import { builtinModules } from 'node:module';
 import { build } from 'esbuild';
@@ -10,14 +10,14 @@ const OPTIONAL_PACKAGES = ['supports-color', 'osx-temperature-sensor', 'macos-te
 
 /**
  * Packages that are imported when they are first needed, which for most sites is never. Half of the main program would be
- * theirs, and its text is held in memory; so they are assets of their own.
+ * theirs, and its text is held in memory; so they are files of their own.
  */
-export const PACKAGES_ASIDE = ['node-forge', 'systeminformation'];
+export const PACKAGES_ASIDE = ['node-forge', 'systeminformation', 'yaml'];
 
 /** @param {string} name */
-export const assetOf = (name) => `${name}.js`;
+export const fileOf = (name) => `${name}.js`;
 
-/** Has a program load such a package from its asset. */
+/** Has a program load such a package from its file. */
 const aside = {
   name: 'aside',
   /** @param {import('esbuild').PluginBuild} build */
@@ -25,12 +25,12 @@ const aside = {
     const filter = new RegExp(`^(${PACKAGES_ASIDE.join('|')})$`);
     build.onResolve({ filter }, ({ path, kind }) => (kind === 'entry-point' ? null : { path, namespace: 'aside' }));
     build.onLoad({ filter, namespace: 'aside' }, ({ path }) => {
-      const asset = JSON.stringify(assetOf(path));
+      const file = JSON.stringify(fileOf(path));
       const contents = `
-        const text = require('node:sea').getAsset(${asset}, 'utf8');
-        const run = require('node:vm').compileFunction(text, ['module', 'exports', 'require'], { filename: ${asset} });
+        const text = require('./src/archive.ts').carried(${file}).toString('utf8');
+        const run = require('node:vm').compileFunction(text, ['module', 'exports', 'require'], { filename: ${file} });
         run(module, exports, require);`;
-      return { contents, loader: 'js' };
+      return { contents, loader: 'js', resolveDir: import.meta.dirname };
     });
   },
 };
@@ -75,7 +75,7 @@ export async function bundle(entry, { root, version, buildTime }) {
   if (result.warnings.length > 0) throw new Error(`the bundle of ${entry} has warnings, see above`);
   const [output] = Object.values(result.metafile.outputs);
   for (const { path, external } of output.imports) {
-    if (external && !builtinModules.includes(path.replace(/^node:/, '')) && path !== 'node:sea') {
+    if (external && !builtinModules.includes(path.replace(/^node:/, ''))) {
       throw new Error(
         `the bundle of ${entry} requires ${path}, which the executable does not hold. Install it, or add it to OPTIONAL_PACKAGES`,
       );

@@ -1,13 +1,14 @@
 /**
  * Makes the executable: `scripts/node scripts/build.ts [--arch x64|arm64] [--if-stale]`.
  *
- * dist/skiff for this machine, dist/skiff-ARCH for the other architecture. It is a copy of the pinned Node with the
- * bundled program, the worker threads' code and the SQLite addon inside. Two builds of one commit are identical: the
+ * dist/skiff for this machine, dist/skiff-ARCH for the other architecture. It is a copy of the pinned Node with
+ * `src/boot.ts` inside, and at its end the bundled program, the worker threads' code and the SQLite addon. Two builds of one commit are identical: the
  * build time is the commit's date or SOURCE_DATE_EPOCH, and no path of the machine goes in.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  appendFileSync,
   chmodSync,
   copyFileSync,
   existsSync,
@@ -21,7 +22,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { assetOf, bundle, type Facts, PACKAGES_ASIDE } from '../esbuild.config.mjs';
+import { bundle, type Facts, fileOf, PACKAGES_ASIDE } from '../esbuild.config.mjs';
+import { archiveOf } from '../src/archive.ts';
 import { type Architecture, pinnedNode } from './pinned-node.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -76,33 +78,41 @@ function strip(file: string, arch: Architecture): void {
   else if (result.status !== 0) throw new Error(`${tool} failed: ${result.stderr}`);
 }
 
+/** What the executable has at its end, by name. */
+async function carriedFiles(arch: Architecture, facts: Facts): Promise<Record<string, Uint8Array>> {
+  const packages = PACKAGES_ASIDE.map(async (name) => [fileOf(name), await bundle(name, facts)]);
+  return {
+    'skiff.cjs': await bundle('src/main.ts', facts),
+    'router.js': await bundle('src/router/worker.ts', facts),
+    ...Object.fromEntries(await Promise.all(packages)),
+    'better_sqlite3.node': readFileSync(join(root, `node_modules/better-sqlite3/prebuilds/linux-${arch}.node`)),
+  };
+}
+
 async function makeExecutable(output: string, arch: Architecture, facts: Facts): Promise<void> {
   mkdirSync(dist, { recursive: true });
   const directory = mkdtempSync(join(dist, 'build-'));
   try {
-    const [main, router] = await Promise.all([bundle('src/main.ts', facts), bundle('src/router/worker.ts', facts)]);
-    writeFileSync(join(directory, 'skiff.cjs'), main);
-    writeFileSync(join(directory, 'router.js'), router);
-    for (const name of PACKAGES_ASIDE) writeFileSync(join(directory, assetOf(name)), await bundle(name, facts));
-    copyFileSync(
-      join(root, `node_modules/better-sqlite3/prebuilds/linux-${arch}.node`),
-      join(directory, 'better_sqlite3.node'),
-    );
+    writeFileSync(join(directory, 'boot.cjs'), await bundle('src/boot.ts', facts));
     const configuration = {
       // Relative paths, because the first one ends up in the executable.
-      main: 'skiff.cjs',
+      main: 'boot.cjs',
       output: 'skiff.blob',
-      assets: Object.fromEntries(
-        ['router.js', 'better_sqlite3.node', ...PACKAGES_ASIDE.map(assetOf)].map((name) => [name, name]),
-      ),
       disableExperimentalSEAWarning: true,
       // A code cache saves some 15 ms of start, but makes every build different.
       useCodeCache: false,
       useSnapshot: false,
       // Otherwise NODE_OPTIONS injects code into the executable.
       execArgvExtension: 'none',
-      // Otherwise whoever may send a signal opens a debugger, and with it every key.
-      execArgv: ['--disable-sigusr1'],
+      execArgv: [
+        // Otherwise whoever may send a signal opens a debugger, and with it every key.
+        '--disable-sigusr1',
+        // Otherwise Node reads all the world's CAs as soon as TLS is loaded, which is 1 MB. Whom a site believes, its
+        // documents say.
+        '--use-openssl-ca',
+        // How much garbage the main thread makes before it is collected, in MiB: it works little, and keeps what it had once.
+        '--max-semi-space-size=1',
+      ],
     };
     writeFileSync(join(directory, 'sea.json'), JSON.stringify(configuration));
     quietly(process.execPath, ['--experimental-sea-config', 'sea.json'], directory);
@@ -117,6 +127,7 @@ async function makeExecutable(output: string, arch: Architecture, facts: Facts):
       [postject, 'skiff', 'NODE_SEA_BLOB', 'skiff.blob', '--sentinel-fuse', SENTINEL],
       directory,
     );
+    appendFileSync(executable, archiveOf(await carriedFiles(arch, facts)));
     renameSync(executable, output);
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -5,8 +5,8 @@
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { getAsset, getRawAsset } from 'node:sea';
 import { getEnvironmentData, setEnvironmentData, Worker, type WorkerOptions } from 'node:worker_threads';
+import { carried } from './archive.ts';
 import { SkiffError } from './errors.ts';
 
 declare const __SKIFF_VERSION__: string | undefined;
@@ -40,7 +40,7 @@ function loadAddon(): unknown {
   // The loader knows a library by its path first, so the same path gives the same copy, file or no file.
   if (typeof known === 'string') return open(known);
 
-  const bytes = new Uint8Array(getRawAsset(DATABASE_ADDON));
+  const bytes = carried(DATABASE_ADDON);
   const failures: string[] = [];
   // Any of these may be read-only or mounted noexec, but the executable's own directory is surely not the latter.
   for (const directory of [tmpdir(), '/dev/shm', '/run', '/var/tmp', dirname(process.execPath)]) {
@@ -94,5 +94,5 @@ export function startWorker(name: 'router', options: Omit<WorkerOptions, 'eval'>
   if (typeof __SKIFF_VERSION__ === 'undefined') {
     return new Worker(new URL(`./${name}/worker.ts`, import.meta.url), options);
   }
-  return new Worker(getAsset(`${name}.js`, 'utf8'), { ...options, eval: true });
+  return new Worker(carried(`${name}.js`).toString('latin1'), { ...options, eval: true });
 }

@@ -1,4 +1,5 @@
 /** Skiff itself, as built: `dist/skiff run` with the documents of an edge and of a hub. */
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApiClient } from '../../../src/api/client.ts';
@@ -74,15 +75,16 @@ export function skiff({ profile }: SkiffOptions): System {
 }
 
 /**
- * A copy of the executable, so that a build made during a run changes nothing for it. It must not be the very file that a
- * build has just written: that lies in the kernel's memory in larger pieces than one that was read from a disk, and a
- * process counts a sixth more memory as its own.
+ * A copy of the executable, so that a build made during a run changes nothing for it. As on a device that has just started,
+ * it is read from the disk: a file that was just written may lie in the kernel's memory in larger pieces, of which a process
+ * counts a sixth more memory as its own.
  */
 function executable({ directory }: World): string {
   const kept = join(directory, 'skiff');
   if (existsSync(kept)) return kept;
   if (!existsSync(EXECUTABLE)) throw new Error('there is no dist/skiff. Run npm run build');
   copyFileSync(EXECUTABLE, kept);
+  execFileSync('dd', [`of=${kept}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
   return kept;
 }
 
