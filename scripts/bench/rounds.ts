@@ -65,6 +65,8 @@ export class Rounds {
       } catch (error) {
         found.set(system.name, error instanceof Error ? error : new Error(String(error)));
       }
+      // What it left behind would be measured with all that follows.
+      if (found.get(system.name) instanceof Error) await this.#discard(`${system.name} ${definition.layout}`);
     }
     return found;
   }
@@ -95,13 +97,18 @@ export class Rounds {
     this.#warm.set(key, setting.deployment);
   }
 
+  async #discard(key: string): Promise<void> {
+    const deployment = this.#kept.get(key);
+    this.#kept.delete(key);
+    await deployment?.stop();
+  }
+
   async #deployment(system: System, layout: LayoutName): Promise<Deployment> {
     const { world, load, thorough } = this.#options;
     const key = `${system.name} ${layout}`;
     const known = this.#kept.get(key);
     if (known?.processes.every(({ process }) => process.alive)) return known;
-    await known?.stop();
-    this.#kept.delete(key);
+    await this.#discard(key);
     const deployment = await system.start(layout, world);
     this.#kept.set(key, deployment);
     if (system.name === 'direct') return deployment;

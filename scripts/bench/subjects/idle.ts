@@ -8,6 +8,8 @@ import { latencyMetrics, latencySample } from './latency.ts';
 
 /** How long the idle ones stay beside what is measured, in seconds. */
 const STAY = 60;
+/** Seconds of the same load before: new processes are slow until what they do most is compiled. */
+const WARM_UP = 4;
 
 interface Beside {
   name: string;
@@ -53,7 +55,9 @@ function http(connections: number): Pick<Beside, 'metrics' | 'run'> {
   return {
     metrics: [...latencyMetrics('req/s'), cpuMetric('s/100k', 2)],
     async run({ deployment, load, seconds }) {
-      const loaded = await observe(deployment, () => load.http(deployment.ports.http, connections, seconds));
+      const { http: port } = deployment.ports;
+      await load.http(port, connections, WARM_UP);
+      const loaded = await observe(deployment, () => load.http(port, connections, seconds));
       return { ...latencySample(loaded.result), ...costs(loaded, loaded.result.requests / 100_000) };
     },
   };
@@ -63,9 +67,8 @@ function bulk(direction: Direction): Pick<Beside, 'metrics' | 'run'> {
   return {
     metrics: bulkMetrics,
     async run({ deployment, load, seconds }) {
-      // New processes are slow until what they do most is compiled.
       const { bulk: port } = deployment.ports;
-      await load.bulk(port, direction, 1, 2);
+      await load.bulk(port, direction, 1, WARM_UP);
       return bulkSample(await observe(deployment, () => load.bulk(port, direction, 1, seconds)));
     },
   };
