@@ -2,8 +2,8 @@
  * Makes the executable: `scripts/node scripts/build.ts [--arch x64|arm64] [--if-stale]`.
  *
  * dist/skiff for this machine, dist/skiff-ARCH for the other architecture. It is a copy of the pinned Node with
- * `src/boot.ts` inside, and at its end the bundled program, the worker threads' code and the SQLite addon. Two builds of one commit are identical: the
- * build time is the commit's date or SOURCE_DATE_EPOCH, and no path of the machine goes in.
+ * `src/boot.ts` inside, and at its end the bundled program, the worker threads' code and the SQLite addon. Two builds of one
+ * commit are identical: the build time is the commit's date or SOURCE_DATE_EPOCH, and no path of the machine goes in.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
