@@ -5,6 +5,7 @@
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { getEnvironmentData, setEnvironmentData, Worker, type WorkerOptions } from 'node:worker_threads';
 import { carried } from './archive.ts';
 import { SkiffError } from './errors.ts';
@@ -89,10 +90,17 @@ function loadNamed(directory: string, bytes: Uint8Array): unknown {
   }
 }
 
+/**
+ * Undoes what the executable says of the main thread's young generation (scripts/build.ts), which V8 would go by for every
+ * thread that is started later, too.
+ */
+const AS_EACH_THREAD_IS_TOLD = '--max-semi-space-size=0';
+
 /** Starts the worker thread whose entry is `src/NAME/worker.ts`. */
 export function startWorker(name: 'router', options: Omit<WorkerOptions, 'eval'> = {}): Worker {
   if (typeof __SKIFF_VERSION__ === 'undefined') {
     return new Worker(new URL(`./${name}/worker.ts`, import.meta.url), options);
   }
+  setFlagsFromString(AS_EACH_THREAD_IS_TOLD);
   return new Worker(carried(`${name}.js`).toString('latin1'), { ...options, eval: true });
 }

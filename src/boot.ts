@@ -1,7 +1,7 @@
 /** What the executable's Node runs first: the program, from the file it carries (`archive.ts`). */
 import { compileFunction } from 'node:vm';
 import { carried } from './archive.ts';
-import type { SkiffError } from './errors.ts';
+import { errorFact } from './errors.ts';
 
 /** Node's for the code inside an executable: it gives Node's own modules and nothing else. */
 declare const require: NodeJS.Require;
@@ -12,8 +12,8 @@ function programText(): string | null {
     return carried('skiff.cjs').toString('latin1');
   } catch (error) {
     process.exitCode = 1;
-    const { message, hint } = error as SkiffError;
-    process.stderr.write(`error: ${message}. ${hint ?? ''}\n`);
+    const { message, hint = '' } = errorFact(error);
+    process.stderr.write(`error: ${message}. ${hint}\n`);
     return null;
   }
 }

@@ -1,7 +1,6 @@
 /**
  * The router thread as the main thread sees it: requests down, events up, and the end of the thread.
  */
-import { setFlagsFromString } from 'node:v8';
 import { startWorker } from '../assets.ts';
 import { errorFact, SkiffError } from '../errors.ts';
 import { forward, log } from '../log.ts';
@@ -27,12 +26,6 @@ import type {
  */
 const YOUNG_GENERATION_MB = 24;
 
-/**
- * Undoes what the executable says of the main thread's young generation (scripts/build.ts), which V8 would go by for every
- * thread that is started later, too.
- */
-const AS_EACH_THREAD_IS_TOLD = '--max-semi-space-size=0';
-
 /** A way to talk to a router, wherever it runs. */
 export interface RouterPort {
   post(request: RouterRequest): void;
@@ -42,7 +35,6 @@ export interface RouterPort {
 }
 
 export function startRouterThread(): RouterPort {
-  setFlagsFromString(AS_EACH_THREAD_IS_TOLD);
   const worker = startWorker('router', {
     name: 'router',
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
